@@ -1,0 +1,1 @@
+//! Fibers: stacks that can be switched to.

@@ -1,0 +1,26 @@
+//! The extension module `verdigris._core`: what of verdigris is Rust, shown to Python.
+//!
+//! ```text
+//!   python/verdigris      policy: what a user imports
+//!        |
+//!   crates/python         translation (here)
+//!        |           |
+//!   crates/fiber   crates/loop      mechanism: no Python
+//! ```
+
+use pyo3::prelude::*;
+
+mod greenlet;
+mod hub;
+mod primitives;
+mod socket;
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    greenlet::register(module)?;
+    hub::register(module)?;
+    primitives::register(module)?;
+    socket::register(module)?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    Ok(())
+}

@@ -1,0 +1,1 @@
+"""Green threads on their own stacks: gevent's names, in Rust."""
