@@ -1,13 +1,78 @@
 # Everything a newcomer needs: `make demo` shows it, `make test` proves it.
-PYTHON ?= python3.11
-TAG := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+#
+# Needs Rust and a CPython >= 3.11 on the machine, and nothing else: tools are installed into a virtual environment of
+# the project's own, one for each Python (.venv-3.11, .venv-3.12, ...), and each Python has its own cargo target
+# directory, so that going from one to the other rebuilds nothing.
+#
+#   PYTHON=...        the interpreter, a name or a path; default: the first of the list below that runs and is new enough
+#                     (runs: a version manager's shim exists on PATH, but fails where its version is not selected)
+#   PROFILE=...       cargo profile, release or dev; default: release for demo and test, dev for everything else
+#   RUST_TESTS=no     `make test` leaves out the crates that know no Python (they are the same for every Python)
+#   PYTEST_FLAGS=...  handed to pytest, for example PYTEST_FLAGS="-x tests/test_event.py"
+
+runs = $(shell $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(1))
+PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(call runs,$(name))))
+TAG := $(shell $(or $(PYTHON),false) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+
+PROFILE ?= $(if $(filter demo test test-rust test-python,$(MAKECMDGOALS)),release,dev)
+RUST_TESTS ?= yes
+PYTEST_FLAGS ?=
+
 VENV := $(CURDIR)/.venv-$(TAG)
 BIN := $(VENV)/bin
+# A target directory given from outside is kept, with a folder for each Python inside it.
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+FOR_PYTHON := VIRTUAL_ENV=$(VENV) PYO3_PYTHON=$(BIN)/python CARGO_TARGET_DIR=$(TARGET)/py$(TAG)
 
-.PHONY: build
-build: $(BIN)/maturin
-	VIRTUAL_ENV=$(VENV) $(BIN)/maturin develop --quiet $(MATURIN_FLAGS)
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-rust test-python build lint format asan clean
 
-$(BIN)/maturin:
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade 'maturin>=1.9,<2' pytest
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@sed -n 's/^#   \([A-Z_]*=.*\)/  \1/p' $(firstword $(MAKEFILE_LIST))
+
+demo: build  ## an unmodified blocking program, as it is and under `verdigris run`
+	@$(BIN)/python examples/demo.py
+
+test: $(if $(filter yes,$(RUST_TESTS)),test-rust) test-python  ## all tests
+
+test-rust:  ## the tests of the crates that know no Python
+	@echo "» cargo test (crates without Python, profile $(PROFILE))"
+	@CARGO_TARGET_DIR=$(TARGET) cargo test --profile $(PROFILE)
+
+test-python: build  ## the tests of the Python package
+	@echo "» pytest on $$($(BIN)/python -VV)"
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+build: $(VENV)/.ready  ## the extension module, installed editable into the virtual environment
+	@echo "» building for Python $(TAG), profile $(PROFILE)"
+	@$(FOR_PYTHON) $(BIN)/maturin develop --profile $(PROFILE)
+
+lint: build  ## formatting, clippy, ruff, mypy, stubs against the binary
+	cargo fmt --all --check
+	$(FOR_PYTHON) cargo clippy --quiet --workspace --all-targets -- --deny warnings
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/stubtest verdigris._core
+
+format: $(VENV)/.ready  ## put the source in the project's shape
+	cargo fmt --all
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean:  ## remove all that was built
+	rm -rf target .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find python tests examples -name __pycache__ -prune -exec rm -rf {} +
+	rm -f python/verdigris/_core.*.so
+
+# The virtual environment; made again when the pinned tools change.
+$(VENV)/.ready: requirements-dev.txt
+ifeq ($(TAG),)
+	@echo "make: no Python >= 3.11 found that runs; name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1
+endif
+	@echo "» making $(notdir $(VENV)) with the tools of requirements-dev.txt (once)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed, this is " + sys.version)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $@
