@@ -48,6 +48,10 @@ build: $(VENV)/.ready  ## the extension module, installed editable into the virt
 	@echo "» building for Python $(TAG), profile $(PROFILE)"
 	@$(FOR_PYTHON) $(BIN)/maturin develop --profile $(PROFILE)
 
+asan: build  ## the tests of the Python package under AddressSanitizer
+	@echo "» AddressSanitizer on $$($(BIN)/python -VV)"
+	@CARGO_TARGET_DIR=$(TARGET) $(BIN)/python tests/address_sanitizer.py $(PYTEST_FLAGS)
+
 lint: build  ## formatting, clippy, ruff, mypy, stubs against the binary
 	cargo fmt --all --check
 	$(FOR_PYTHON) cargo clippy --quiet --workspace --all-targets -- --deny warnings

@@ -10,6 +10,8 @@
 
 use pyo3::prelude::*;
 
+#[cfg(feature = "canary")]
+mod canary;
 mod greenlet;
 mod hub;
 mod primitives;
@@ -21,6 +23,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     hub::register(module)?;
     primitives::register(module)?;
     socket::register(module)?;
+    #[cfg(feature = "canary")]
+    canary::register(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())
 }

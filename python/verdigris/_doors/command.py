@@ -36,8 +36,12 @@ def build_parsers():
         " mean verdigris, and runs the program as python would.",
     )
     run.add_argument("--no-patch", action="store_true", help="open the door for `import gevent`, but patch nothing")
-    run.add_argument("--patch-children", action="store_true", help="patch the Python processes that the program starts, too")
-    run.add_argument("--no-children", action="store_true", help="leave the Python processes that the program starts alone")
+    run.add_argument(
+        "--patch-children", action="store_true", help="patch the Python processes that the program starts, too"
+    )
+    run.add_argument(
+        "--no-children", action="store_true", help="leave the Python processes that the program starts alone"
+    )
     return parser, run
 
 

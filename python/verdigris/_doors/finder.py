@@ -81,7 +81,9 @@ def find_real(home):
 
 
 def alias_spec(name, spec):
-    answer = ModuleSpec(name, AliasLoader(spec), origin=spec.origin, is_package=spec.submodule_search_locations is not None)
+    answer = ModuleSpec(
+        name, AliasLoader(spec), origin=spec.origin, is_package=spec.submodule_search_locations is not None
+    )
     if spec.submodule_search_locations is not None:
         answer.submodule_search_locations = list(spec.submodule_search_locations)
     return answer
