@@ -1,0 +1,200 @@
+//! Connections: accepting and making them.
+
+use std::ffi::{CStr, c_char, c_int};
+use std::io;
+use std::mem::size_of;
+use std::os::fd::RawFd;
+
+use pyo3::exceptions::PyTimeoutError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+use super::address::{self, Address};
+use super::errors::{last_errno, os_error};
+use super::object::Socket;
+use super::transfer::until_done;
+use super::wait::{Direction, Patience};
+
+/// The class of accepted sockets: `verdigris.socket.socket`, told once by that module.
+static SOCKET_CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+/// Tells which class `accept` makes instances of.
+#[pyfunction]
+#[pyo3(name = "_set_socket_class")]
+pub(super) fn set_socket_class(py: Python<'_>, class: Py<PyType>) {
+    let _ = SOCKET_CLASS.set(py, class);
+}
+
+pub(super) fn accept<'py>(socket: &Socket, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    let mut peer = Address::new();
+    let descriptor = until_done(socket, py, Direction::Read, socket.patience(), |descriptor| accept_on(descriptor, &mut peer))?;
+    // From here on the descriptor has an owner.
+    let descriptor = Owned(descriptor);
+    let address = if address::is_known_family(socket.family()) {
+        peer.to_python(py)?
+    } else {
+        py.import("verdigris._socketcommon")?.call_method1("_peer_address", (descriptor.0, socket.family()))?
+    };
+    let timeout = py.import("_socket")?.call_method0("getdefaulttimeout")?.extract()?;
+    let class = SOCKET_CLASS.get(py).map_or_else(|| py.get_type::<Socket>(), |class| class.bind(py).clone());
+    let connected = class.call_method1("__new__", (&class,))?;
+    connected.cast::<Socket>()?.get().own(descriptor.release(), socket, timeout);
+    Ok((connected, address).into_pyobject(py)?.into_any())
+}
+
+fn accept_on(descriptor: RawFd, peer: &mut Address) -> io::Result<RawFd> {
+    *peer = Address::new();
+    let (place, length) = (peer.as_mut_ptr(), std::ptr::from_mut(peer.length_mut()));
+    // SAFETY: the address has room for any sockaddr, and its length says so.
+    match unsafe { libc::accept4(descriptor, place, length, libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) } {
+        -1 => Err(io::Error::from_raw_os_error(last_errno())),
+        accepted => Ok(accepted),
+    }
+}
+
+/// A descriptor that is closed unless somebody takes it over.
+struct Owned(RawFd);
+
+impl Owned {
+    fn release(self) -> RawFd {
+        let descriptor = self.0;
+        std::mem::forget(self);
+        descriptor
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // SAFETY: nobody else knows the descriptor.
+        unsafe { libc::close(self.0) };
+    }
+}
+
+pub(super) fn connect<'py>(slf: &Bound<'py, Socket>, address: &Bound<'py, PyAny>) -> PyResult<()> {
+    match attempt(slf, address)? {
+        0 => Ok(()),
+        errno => Err(os_error(slf.py(), errno)),
+    }
+}
+
+pub(super) fn connect_ex<'py>(slf: &Bound<'py, Socket>, address: &Bound<'py, PyAny>) -> PyResult<c_int> {
+    let py = slf.py();
+    match attempt(slf, address) {
+        // As the standard socket: the number says "not yet".
+        Err(error) if error.is_instance_of::<PyTimeoutError>(py) && error.value(py).getattr("errno")?.is_none() => Ok(libc::EAGAIN),
+        // An address that cannot be resolved is not an error number of `connect`.
+        Err(error) if error.get_type(py).is(py.get_type::<pyo3::exceptions::PyOSError>()) => error.value(py).getattr("errno")?.extract(),
+        result => result,
+    }
+}
+
+/// Connects, and waits for the outcome: 0, or what went wrong.
+fn attempt<'py>(slf: &Bound<'py, Socket>, address: &Bound<'py, PyAny>) -> PyResult<c_int> {
+    let (py, socket) = (slf.py(), slf.get());
+    let mut patience = socket.patience();
+    socket.open_descriptor(py)?;
+    let (address, target) = match Address::parse(socket.family(), address) {
+        Some(target) => (address.clone(), Some(target)),
+        None => {
+            let address = if patience.is_none() { address.clone() } else { resolve(slf, address)? };
+            let target = Address::parse(socket.family(), &address);
+            (address, target)
+        }
+    };
+    let mut pause = Pause::default();
+    if target.is_some() {
+        audit(c"socket.connect", slf, &address)?;
+    }
+    loop {
+        let descriptor = socket.open_descriptor(py)?;
+        let errno = match &target {
+            // SAFETY: the address is ours and has that length.
+            Some(target) => match unsafe { libc::connect(descriptor, target.as_ptr(), target.length()) } {
+                0 => 0,
+                _ => last_errno(),
+            },
+            None => socket.raw(py)?.call_method1("connect_ex", (&address,))?.extract()?,
+        };
+        match errno {
+            libc::EINPROGRESS | libc::EALREADY | libc::EINTR if !patience.is_none() => {
+                if errno == libc::EINTR {
+                    py.check_signals()?; // the connection goes on by itself
+                }
+                return outcome(socket, py, &mut patience);
+            }
+            // A Unix listener whose backlog is full: nothing will tell when there is room.
+            libc::EAGAIN if !patience.is_none() => pause.take(py, &mut patience)?,
+            errno => return Ok(errno),
+        }
+    }
+}
+
+/// Waits until the connection stands or has failed.
+fn outcome(socket: &Socket, py: Python<'_>, patience: &mut Patience) -> PyResult<c_int> {
+    loop {
+        // What was known of the descriptor is of the time before it was connecting.
+        socket.mark_unready(Direction::Read);
+        socket.mark_unready(Direction::Write);
+        socket.wait(py, Direction::Write, patience)?;
+        let descriptor = socket.open_descriptor(py)?;
+        if is_settled(descriptor) {
+            let (mut errno, mut length): (c_int, _) = (0, size_of::<c_int>() as libc::socklen_t);
+            let place = std::ptr::from_mut(&mut errno).cast();
+            // SAFETY: the option is an int, and the length says so.
+            return match unsafe { libc::getsockopt(descriptor, libc::SOL_SOCKET, libc::SO_ERROR, place, &mut length) } {
+                0 => Ok(errno),
+                _ => Err(os_error(py, last_errno())),
+            };
+        }
+    }
+}
+
+/// Whether the kernel has finished connecting, one way or the other.
+fn is_settled(descriptor: RawFd) -> bool {
+    let mut entry = libc::pollfd { fd: descriptor, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one entry, and it does not wait.
+    unsafe { libc::poll(&mut entry, 1, 0) != 0 }
+}
+
+/// Growing pauses between attempts that nothing announces.
+#[derive(Default)]
+struct Pause {
+    attempts: u32,
+}
+
+impl Pause {
+    fn take(&mut self, py: Python<'_>, patience: &mut Patience) -> PyResult<()> {
+        let length = 0.001 * f64::from(1 << self.attempts.min(5));
+        self.attempts += 1;
+        let length = patience.remaining()?.map_or(length, |left| left.min(length));
+        py.import("verdigris.hub")?.call_method1("sleep", (length,)).map(drop)
+    }
+}
+
+/// Makes the address one with numbers only, by the hub's resolver.
+pub(super) fn resolve<'py>(slf: &Bound<'py, Socket>, address: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    slf.py().import("verdigris._socketcommon")?.call_method1("_resolve_addr", (slf, address))
+}
+
+unsafe extern "C" {
+    // Not in PyO3's bindings.
+    fn PySys_Audit(event: *const c_char, format: *const c_char, ...) -> c_int;
+}
+
+/// Tells the audit hooks what the standard socket would tell them.
+pub(super) fn audit(event: &CStr, slf: &Bound<'_, Socket>, address: &Bound<'_, PyAny>) -> PyResult<()> {
+    // SAFETY: the format takes two objects, and two are passed.
+    match unsafe { PySys_Audit(event.as_ptr(), c"OO".as_ptr(), slf.as_ptr(), address.as_ptr()) } {
+        0 => Ok(()),
+        _ => Err(PyErr::fetch(slf.py())),
+    }
+}
+
+impl Patience {
+    /// TimeoutError when the time is over; a caller that never waits has no such time.
+    pub(super) fn remaining_unless_none(&mut self) -> PyResult<()> {
+        if self.is_none() { Ok(()) } else { self.remaining().map(drop) }
+    }
+}
+
