@@ -14,6 +14,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,9 @@ TIME_LIMIT = float(os.environ.get("VERDIGRIS_TEST_LIMIT", "60"))
 
 PROGRAM_LIMIT = TIME_LIMIT * 0.75
 """Seconds a program started by a test may take: ends before the test does, so that the program's own tracebacks are seen."""
+
+GENUINE = os.environ.get("GENUINE_GEVENT")
+"""A Python in which gevent itself is installed: programs then run on that in place of verdigris, to compare."""
 
 _terminal = 2
 
@@ -50,6 +54,23 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 def pytest_unconfigure() -> None:
     """Ends the run when the interpreter does not end after the last test."""
     faulthandler.dump_traceback_later(TIME_LIMIT, exit=True, file=_terminal)
+
+
+@contextmanager
+def barrier_server(count: int, tls: bool = False) -> Iterator[str]:
+    """Runs the server that answers when `count` requests have come, and gives its URL."""
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("barrier_server.py")),
+        str(count),
+        *(["--tls"] if tls else []),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.kill()
 
 
 @dataclass(frozen=True)
@@ -91,16 +112,17 @@ def start_program(
     *arguments: str,
     patched: bool = True,
     environment: dict[str, str] | None = None,
+    stderr: int = subprocess.PIPE,
 ) -> subprocess.Popen[str]:
     """Starts a program as the fixture `program` does and returns while it runs."""
     script = folder / "program.py"
     script.write_text(textwrap.dedent(source))
-    door = ["-m", "verdigris", "run"] if patched else []
+    door = ["-m", "gevent.monkey"] if GENUINE else ["-m", "verdigris", "run"]
     return subprocess.Popen(
-        [sys.executable, "-X", "faulthandler", *door, str(script), *arguments],
+        [GENUINE or sys.executable, "-X", "faulthandler", *(door if patched else []), str(script), *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         cwd=folder,
         env={**os.environ, **(environment or {})},
@@ -112,7 +134,7 @@ def end_program(process: subprocess.Popen[str], limit: float = PROGRAM_LIMIT) ->
     try:
         stdout, stderr = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGABRT)
+        process.send_signal(signal.SIGABRT)  # faulthandler prints the tracebacks
         stdout, stderr = process.communicate()
         pytest.fail(f"the program did not end within {limit} s; it printed:\n{stdout}\n{stderr}", pytrace=False)
     return Ended(process.returncode, stdout, stderr)
