@@ -8,7 +8,9 @@
 //!   transfer   connection  recv and send; accept and connect
 //!    |    \     |
 //!   buffer  address        borrowed Python memory; sockaddr <-> Python tuples
-//!        \   /
+//!    |   \   /
+//!  tls.rs  |              OpenSSL's calls, made to wait the same way
+//!     \    |
 //!        wait.rs           the only file that knows how a greenlet waits
 //! ```
 //!
@@ -22,11 +24,13 @@ mod buffer;
 mod connection;
 mod errors;
 mod object;
+mod tls;
 mod transfer;
 mod wait;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<object::Socket>()?;
+    module.add_class::<tls::TlsChannel>()?;
     module.add_function(wrap_pyfunction!(connection::set_socket_class, module)?)?;
     Ok(())
 }

@@ -12,6 +12,7 @@ use std::os::fd::RawFd;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
@@ -293,16 +294,20 @@ impl Socket {
     }
 
     /// Closes the socket once the files made from it are closed, too. Greenlets that wait for it get `cancel_wait_ex`.
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.closed.set(true);
-        if self.files.get() <= 0 { self.close_descriptor(py) } else { Ok(()) }
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let socket = slf.get();
+        socket.closed.set(true);
+        match socket.files.get() {
+            // By name, because a TLS socket has more to do.
+            ..=0 => slf.call_method0(intern!(slf.py(), "_real_close")).map(drop),
+            _ => Ok(()),
+        }
     }
 
-    fn _decref_socketios(&self, py: Python<'_>) -> PyResult<()> {
-        if self.files.get() > 0 {
-            self.files.set(self.files.get() - 1);
-        }
-        if self.closed.get() { self.close(py) } else { Ok(()) }
+    fn _decref_socketios(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let socket = slf.get();
+        socket.files.set((socket.files.get() - 1).max(0));
+        if socket.closed.get() { slf.call_method0(intern!(slf.py(), "close")).map(drop) } else { Ok(()) }
     }
 
     /// Closes the descriptor now, whatever files there are.
