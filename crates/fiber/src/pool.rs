@@ -174,9 +174,7 @@ impl Inner {
     #[inline]
     fn allocate(&mut self) -> io::Result<Stack> {
         let wanted = match self.crowd {
-            Some((number, class))
-                if self.statistics.in_use >= number && self.classes[self.present].is_used_up() =>
-            {
+            Some((number, class)) if self.statistics.in_use >= number && self.classes[self.present].is_used_up() => {
                 class
             }
             _ => self.present,
@@ -282,10 +280,7 @@ impl Class {
     }
 
     fn reserved_bytes(&self) -> usize {
-        self.slabs
-            .iter()
-            .map(|slab| slab.slots() * self.size.stride())
-            .sum()
+        self.slabs.iter().map(|slab| slab.slots() * self.size.stride()).sum()
     }
 }
 

@@ -43,11 +43,7 @@ impl Slab {
         loop {
             match map(slots * size.stride()) {
                 Ok(start) => {
-                    return Ok(Slab {
-                        start,
-                        slots,
-                        used: 0,
-                    });
+                    return Ok(Slab { start, slots, used: 0 });
                 }
                 Err(_) if slots > 1 => slots /= 2,
                 Err(error) => return Err(error),
@@ -73,12 +69,7 @@ impl Slab {
     }
 
     /// The next slot, with its guard. The slab must not be full.
-    pub(crate) fn next(
-        &mut self,
-        size: StackSize,
-        class: u32,
-        guards: &Guards,
-    ) -> io::Result<Stack> {
+    pub(crate) fn next(&mut self, size: StackSize, class: u32, guards: &Guards) -> io::Result<Stack> {
         debug_assert!(!self.is_full());
         let slot = self.start.wrapping_add(self.used * size.stride());
         // SAFETY: the slot is in the slab's mapping and has not been handed out.
@@ -105,14 +96,7 @@ fn map(bytes: usize) -> io::Result<*mut u8> {
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
     // SAFETY: a new mapping where the kernel likes touches nothing that exists.
-    let start = unsafe {
-        mmap_anonymous(
-            ptr::null_mut(),
-            bytes,
-            ProtFlags::READ | ProtFlags::WRITE,
-            flags,
-        )
-    }?;
+    let start = unsafe { mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, flags) }?;
     #[cfg(target_os = "linux")]
     // SAFETY: advice about the new mapping. A kernel built without huge pages refuses it, which is as good.
     let _ = unsafe { rustix::mm::madvise(start, bytes, rustix::mm::Advice::LinuxNoHugepage) };
@@ -153,8 +137,7 @@ impl Guards {
 
     /// Whether a stack made now needs a gap in place of a guard.
     pub(crate) fn exhausted(&self) -> bool {
-        !self.by_advice.load(Ordering::Relaxed)
-            && self.split.load(Ordering::Relaxed) >= self.split_limit
+        !self.by_advice.load(Ordering::Relaxed) && self.split.load(Ordering::Relaxed) >= self.split_limit
     }
 
     /// # Safety

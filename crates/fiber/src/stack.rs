@@ -125,23 +125,15 @@ impl Stack {
     ///
     /// The fiber is suspended at `stack_pointer`, and nothing at or above `annex_used` will be read before it is written.
     pub unsafe fn trim(&self, stack_pointer: *mut u8, annex_used: *mut u8) -> io::Result<()> {
-        debug_assert!(
-            self.contains(stack_pointer) && annex_used >= self.top() && annex_used <= self.end()
-        );
+        debug_assert!(self.contains(stack_pointer) && annex_used >= self.top() && annex_used <= self.end());
         let page = page_size();
         // The ABI lets code write up to 128 bytes below the stack pointer.
         let free_end = (stack_pointer as usize - 128) & !(page - 1);
         let annex_free = (annex_used as usize).next_multiple_of(page);
         // SAFETY: both ranges are inside the stack and hold nothing, by the caller's promise.
         unsafe {
-            discard(
-                self.lowest(),
-                free_end.saturating_sub(self.lowest() as usize),
-            )?;
-            discard(
-                annex_free as *mut u8,
-                (self.end() as usize).saturating_sub(annex_free),
-            )
+            discard(self.lowest(), free_end.saturating_sub(self.lowest() as usize))?;
+            discard(annex_free as *mut u8, (self.end() as usize).saturating_sub(annex_free))
         }
     }
 

@@ -49,11 +49,7 @@ fn run_child(kind: &str) {
 
 fn signal_of(kind: &str) -> Option<i32> {
     let status = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "an_overflow_is_a_segmentation_fault",
-            "--nocapture",
-        ])
+        .args(["--exact", "an_overflow_is_a_segmentation_fault", "--nocapture"])
         .env(CHILD, kind)
         .stderr(std::process::Stdio::null())
         .stdout(std::process::Stdio::null())

@@ -30,19 +30,10 @@ fn every_byte_of_every_stack_is_its_own() {
     }
     let mut ranges: Vec<(usize, usize)> = stacks
         .iter()
-        .map(|stack| {
-            (
-                stack.lowest() as usize,
-                stack.annex().0 as usize + stack.annex().1,
-            )
-        })
+        .map(|stack| (stack.lowest() as usize, stack.annex().0 as usize + stack.annex().1))
         .collect();
     ranges.sort_unstable();
-    assert!(
-        ranges
-            .windows(2)
-            .all(|pair| pair[0].1 + SMALL.guard <= pair[1].0)
-    );
+    assert!(ranges.windows(2).all(|pair| pair[0].1 + SMALL.guard <= pair[1].0));
     assert_eq!(pool.statistics().in_use, 500);
     stacks.into_iter().for_each(|stack| pool.release(stack));
     let statistics = pool.statistics();
@@ -73,17 +64,10 @@ fn surplus_stacks_give_their_pages_back() {
     pool.set_warm_limit(2);
     let stacks: Vec<Stack> = (0..5).map(|_| pool.allocate().unwrap()).collect();
     stacks.iter().for_each(touch);
-    assert!(
-        stacks
-            .iter()
-            .all(|stack| stack.resident_bytes() >= 3 * 4096)
-    );
+    assert!(stacks.iter().all(|stack| stack.resident_bytes() >= 3 * 4096));
     stacks.into_iter().for_each(|stack| pool.release(stack));
     let statistics = pool.statistics();
-    assert_eq!(
-        (statistics.warm, statistics.cold, statistics.emptied),
-        (2, 3, 3)
-    );
+    assert_eq!((statistics.warm, statistics.cold, statistics.emptied), (2, 3, 3));
     assert_eq!(pool.trim(0), 2);
     let stacks: Vec<Stack> = (0..5).map(|_| pool.allocate().unwrap()).collect();
     assert!(stacks.iter().all(|stack| stack.resident_bytes() == 0));
@@ -141,8 +125,7 @@ fn threads_share_a_pool() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for round in 0..200 {
-                    let stacks: Vec<Stack> =
-                        (0..round % 7).map(|_| pool.allocate().unwrap()).collect();
+                    let stacks: Vec<Stack> = (0..round % 7).map(|_| pool.allocate().unwrap()).collect();
                     stacks.iter().for_each(touch);
                     stacks.into_iter().for_each(|stack| pool.release(stack));
                 }

@@ -72,10 +72,7 @@ fn carry(depth: usize, fiber: usize, step: usize, target: usize, value: usize) -
     for (index, slot) in local.iter().enumerate() {
         assert_eq!(*slot, fiber * 1_000_003 + step * 97 + index + depth);
     }
-    assert_eq!(
-        floats,
-        [fiber as f64 * 1.5, step as f64 / 3.0, depth as f64]
-    );
+    assert_eq!(floats, [fiber as f64 * 1.5, step as f64 / 3.0, depth as f64]);
     result
 }
 
@@ -99,11 +96,7 @@ fn wander(first: usize) {
     let mut value = first;
     loop {
         assert_eq!(value, EXPECTED.get(), "a value went astray");
-        assert_eq!(
-            WORLD.with(|world| world.current.get()),
-            fiber,
-            "somebody else's stack"
-        );
+        assert_eq!(WORLD.with(|world| world.current.get()), fiber, "somebody else's stack");
         VISITS.with_borrow_mut(|visits| visits[fiber] += 1);
         let left = LEFT.get();
         if left == 0 {
@@ -195,10 +188,7 @@ fn a_deep_stack_keeps_its_contents() {
     let stack = pool.allocate().unwrap();
     start(&stack, deep);
     assert_eq!(go(1, 1000), 1);
-    let expected: usize = (1..=1000usize)
-        .map(|left| usize::from(left as u8))
-        .sum::<usize>()
-        + 7;
+    let expected: usize = (1..=1000usize).map(|left| usize::from(left as u8)).sum::<usize>() + 7;
     assert_eq!(go(1, 7), expected);
     assert!(stack.resident_bytes() > 512 * 1000);
     pool.release(stack);

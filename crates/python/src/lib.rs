@@ -16,6 +16,7 @@ mod greenlet;
 mod hub;
 mod primitives;
 mod socket;
+mod tstate;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {

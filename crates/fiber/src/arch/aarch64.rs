@@ -55,10 +55,7 @@ pub(super) unsafe fn switch_stacks(save: *mut Context, to: Context, value: usize
     result
 }
 
-pub(super) unsafe fn first_frame(
-    top: *mut u8,
-    entry: unsafe extern "C-unwind" fn(usize) -> !,
-) -> *mut u8 {
+pub(super) unsafe fn first_frame(top: *mut u8, entry: unsafe extern "C-unwind" fn(usize) -> !) -> *mut u8 {
     let control: u64;
     // SAFETY: reads a register.
     unsafe { asm!("mrs {0}, fpcr", out(reg) control, options(nomem, nostack, preserves_flags)) };
@@ -67,9 +64,7 @@ pub(super) unsafe fn first_frame(
         let frame = top.cast::<u64>().sub(6);
         frame.write(entry as *const () as u64);
         frame.add(1).write(0);
-        frame
-            .add(2)
-            .write(verdigris_fiber_start as *const () as u64);
+        frame.add(2).write(verdigris_fiber_start as *const () as u64);
         frame.add(3).write(control);
         // An empty frame record: walks along the frame pointers end here.
         frame.add(4).write(0);

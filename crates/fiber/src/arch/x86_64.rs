@@ -58,10 +58,7 @@ pub(super) unsafe fn switch_stacks(save: *mut Context, to: Context, value: usize
     result
 }
 
-pub(super) unsafe fn first_frame(
-    top: *mut u8,
-    entry: unsafe extern "C-unwind" fn(usize) -> !,
-) -> *mut u8 {
+pub(super) unsafe fn first_frame(top: *mut u8, entry: unsafe extern "C-unwind" fn(usize) -> !) -> *mut u8 {
     let mut control: u64 = 0;
     // SAFETY: writes the control words of the running fiber into `control`, which is 8 bytes.
     unsafe {
@@ -72,9 +69,7 @@ pub(super) unsafe fn first_frame(
     unsafe {
         let frame = top.cast::<u64>().sub(6);
         frame.write(control);
-        frame
-            .add(1)
-            .write(verdigris_fiber_start as *const () as u64);
+        frame.add(1).write(verdigris_fiber_start as *const () as u64);
         frame.add(2).write(entry as *const () as u64);
         frame.add(3).write(0);
         // Two words above keep rsp a multiple of 16 at the trampoline's call, and end the chain of frame pointers.

@@ -1,5 +1,158 @@
-use pyo3::prelude::*;
+//! Greenlets: fibers that run Python, each with a parent. This is the greenlet that `greenlet.greenlet` names.
+//!
+//! ```text
+//!   object      the object and its state, birth and death          attributes  what Python sees of it
+//!   thread      what belongs to a thread                           methods     switch and throw, called from Python
+//!   switch      from one greenlet to another                       trace       settrace
+//!   kill        the end of one that nobody refers to               module      the functions and types of the module
+//!   python, names   small things about CPython
+//! ```
+//!
+//! The rules that everything here keeps, because any Python code may switch, and so may any decref:
+//!
+//! * a reference is taken out of a cell before it is dropped, and a cell is whole before anything is called;
+//! * no lock, no borrow and nothing with a destructor is held over a call into Python or over a switch;
+//! * the pending exception is put aside before Python code runs, unless it is what is being delivered.
+//!
+//! The type is made by hand and not by PyO3: it has genuine greenlet's C layout, and functions on a greenlet's stack must
+//! let `pthread_exit` unwind through them.
 
-pub(crate) fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+use std::ptr::null_mut;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use verdigris_fiber::{StackPool, StackSize};
+
+mod attributes;
+mod kill;
+mod methods;
+mod module;
+mod names;
+mod object;
+mod python;
+mod switch;
+mod thread;
+mod trace;
+
+pub(crate) use module::register;
+pub(crate) use object::{
+    NativeRun, PyGreenlet, State, allocate, begin_dealloc, clear, finish_dealloc, state, traverse,
+};
+pub(crate) use switch::switch;
+pub(crate) use thread::current;
+
+static GREENLET: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());
+static EXIT: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());
+static ERROR: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());
+
+/// `greenlet.greenlet`, borrowed; made when the module is loaded, and then for ever.
+#[inline]
+pub(crate) fn greenlet_type() -> *mut ffi::PyTypeObject {
+    GREENLET.load(Ordering::Relaxed)
 }
+
+/// `greenlet.GreenletExit`.
+pub(crate) fn exit_type() -> *mut ffi::PyTypeObject {
+    EXIT.load(Ordering::Relaxed)
+}
+
+/// `greenlet.error`.
+pub(crate) fn error_type() -> *mut ffi::PyTypeObject {
+    ERROR.load(Ordering::Relaxed)
+}
+
+/// Whether the object is a greenlet of any type.
+///
+/// # Safety
+///
+/// The object is alive.
+pub(crate) unsafe fn is_greenlet(object: *mut ffi::PyObject) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { ffi::PyObject_TypeCheck(object, greenlet_type()) != 0 }
+}
+
+/// Started and finished, or left behind by a thread that has ended.
+///
+/// # Safety
+///
+/// `greenlet` is a greenlet that is alive; so for the next three.
+pub(crate) unsafe fn is_dead(greenlet: *mut PyGreenlet) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { state(greenlet).is_dead() }
+}
+
+/// Whether it was ever switched to (a main greenlet always was).
+///
+/// # Safety
+///
+/// See [`is_dead`].
+pub(crate) unsafe fn is_started(greenlet: *mut PyGreenlet) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { state(greenlet).is_started() }
+}
+
+/// Started and not finished.
+///
+/// # Safety
+///
+/// See [`is_dead`].
+pub(crate) unsafe fn is_active(greenlet: *mut PyGreenlet) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { state(greenlet).is_active() }
+}
+
+/// Borrowed; NULL for a main greenlet.
+///
+/// # Safety
+///
+/// See [`is_dead`].
+pub(crate) unsafe fn parent(greenlet: *mut PyGreenlet) -> *mut PyGreenlet {
+    // SAFETY: the caller's promise.
+    unsafe { state(greenlet).parent.get() }
+}
+
+/// Raises an exception in a greenlet, by the rules of `raise` (value and traceback may be NULL). Otherwise as [`switch`].
+///
+/// # Safety
+///
+/// As [`switch`]; the arguments are borrowed.
+pub(crate) unsafe fn throw(
+    target: *mut PyGreenlet,
+    kind: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    traceback: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promise.
+    unsafe { methods::throw(target, kind, value, traceback) }
+}
+
+/// The stacks of all threads. The lock inside is never held while Python code runs.
+pub(crate) fn pool() -> &'static StackPool {
+    static POOL: LazyLock<StackPool> = LazyLock::new(|| {
+        // Where CPython can be told where a stack ends (3.14), a smaller one is safe.
+        let stack = if cfg!(Py_3_14) { 224 << 10 } else { 896 << 10 };
+        let annex = if cfg!(Py_3_14) { 32 << 10 } else { 64 << 10 };
+        let pool = StackPool::new(StackSize {
+            stack,
+            annex,
+            guard: 64 << 10,
+        });
+        if !cfg!(Py_3_14) {
+            pool.set_crowd_size(
+                CROWD,
+                StackSize {
+                    stack: 416 << 10,
+                    annex: 32 << 10,
+                    guard: 64 << 10,
+                },
+            );
+        }
+        pool
+    });
+    &POOL
+}
+
+/// Past so many live greenlets new ones get half the address space, because page tables cost memory, too.
+const CROWD: usize = 32_768;

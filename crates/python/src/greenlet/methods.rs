@@ -1,0 +1,165 @@
+//! `switch` and `throw` as Python calls them: raw vector calls, because a greenlet may stay suspended in them for ever and nothing
+//! of the bindings' should be on its stack.
+
+use std::ptr::null_mut;
+
+use pyo3::ffi;
+
+use super::exit_type;
+use super::object::{PyGreenlet, state};
+use super::python::set_error;
+use super::switch;
+
+type Object = *mut ffi::PyObject;
+
+/// `switch(*args, **kwargs)`.
+pub(super) unsafe extern "C-unwind" fn switch_method(
+    greenlet: Object,
+    args: *const Object,
+    count: ffi::Py_ssize_t,
+    names: Object,
+) -> Object {
+    // SAFETY: called by Python: `args` has `count` objects and one more for each name; the caller keeps them and the greenlet.
+    unsafe {
+        let target: *mut PyGreenlet = greenlet.cast();
+        let own = state(target);
+        if names.is_null() && (own.is_started() || count == 1) {
+            let value = match count {
+                1 => {
+                    ffi::Py_INCREF(*args);
+                    *args
+                }
+                _ => pack(args, count),
+            };
+            // A value and a call with this value as its only argument are the same to whoever gets it.
+            return if value.is_null() {
+                null_mut()
+            } else {
+                switch::switch(target, value)
+            };
+        }
+        let arguments = pack(args, count);
+        if arguments.is_null() {
+            return null_mut();
+        }
+        let mut keywords = null_mut();
+        if !names.is_null() {
+            keywords = pack_keywords(args.offset(count), names);
+            if keywords.is_null() {
+                ffi::Py_DECREF(arguments);
+                return null_mut();
+            }
+        }
+        switch::switch_with_arguments(target, arguments, keywords)
+    }
+}
+
+unsafe fn pack(args: *const Object, count: ffi::Py_ssize_t) -> Object {
+    // SAFETY: see `switch_method`.
+    unsafe {
+        let tuple = ffi::PyTuple_New(count);
+        if !tuple.is_null() {
+            for index in 0..count {
+                let item = *args.offset(index);
+                ffi::Py_INCREF(item);
+                ffi::PyTuple_SET_ITEM(tuple, index, item);
+            }
+        }
+        tuple
+    }
+}
+
+unsafe fn pack_keywords(values: *const Object, names: Object) -> Object {
+    // SAFETY: `names` is a tuple of strings, `values` has one object for each.
+    unsafe {
+        let dict = ffi::PyDict_New();
+        if dict.is_null() {
+            return null_mut();
+        }
+        for index in 0..ffi::PyTuple_GET_SIZE(names) {
+            if ffi::PyDict_SetItem(dict, ffi::PyTuple_GET_ITEM(names, index), *values.offset(index)) != 0 {
+                ffi::Py_DECREF(dict);
+                return null_mut();
+            }
+        }
+        dict
+    }
+}
+
+/// `throw([type [, value [, traceback]]])`.
+pub(super) unsafe extern "C-unwind" fn throw_method(
+    greenlet: Object,
+    args: *const Object,
+    count: ffi::Py_ssize_t,
+    names: Object,
+) -> Object {
+    // SAFETY: as in `switch_method`.
+    unsafe {
+        if !names.is_null() && ffi::PyTuple_GET_SIZE(names) > 0 {
+            set_error(ffi::PyExc_TypeError, c"greenlet.throw() takes no keyword arguments");
+            return null_mut();
+        }
+        if count > 3 {
+            let text = c"throw() takes at most 3 arguments (%zd given)";
+            return ffi::PyErr_Format(ffi::PyExc_TypeError, text.as_ptr(), count);
+        }
+        let argument = |index: isize| if index < count { *args.offset(index) } else { null_mut() };
+        let kind = if count == 0 { exit_type().cast() } else { argument(0) };
+        throw(greenlet.cast(), kind, argument(1), argument(2))
+    }
+}
+
+/// Raises an exception in the greenlet, by the rules of `raise`. The arguments are borrowed; value and traceback may be NULL or None.
+///
+/// # Safety
+///
+/// As `switch::switch`.
+pub(super) unsafe fn throw(target: *mut PyGreenlet, kind: Object, value: Object, traceback: Object) -> Object {
+    // SAFETY: the caller keeps the arguments; what is made here is given to PyErr_Restore.
+    unsafe {
+        let given = |object: Object| if object == ffi::Py_None() { null_mut() } else { object };
+        let (mut value, mut traceback) = (given(value), given(traceback));
+        if !traceback.is_null() && ffi::PyTraceBack_Check(traceback) == 0 {
+            set_error(
+                ffi::PyExc_TypeError,
+                c"throw() third argument must be a traceback object",
+            );
+            return null_mut();
+        }
+        let mut kind = kind;
+        if ffi::PyExceptionClass_Check(kind) != 0 {
+            ffi::Py_INCREF(kind);
+            ffi::Py_XINCREF(value);
+            ffi::Py_XINCREF(traceback);
+            ffi::PyErr_NormalizeException(&mut kind, &mut value, &mut traceback);
+        } else if ffi::PyExceptionInstance_Check(kind) != 0 {
+            if !value.is_null() {
+                set_error(
+                    ffi::PyExc_TypeError,
+                    c"instance exception may not have a separate value",
+                );
+                return null_mut();
+            }
+            value = kind;
+            kind = ffi::PyExceptionInstance_Class(value);
+            ffi::Py_INCREF(value);
+            ffi::Py_INCREF(kind);
+            if traceback.is_null() {
+                traceback = ffi::PyException_GetTraceback(value);
+            } else {
+                ffi::Py_INCREF(traceback);
+            }
+        } else {
+            let text = c"exceptions must be classes, or instances, not %s";
+            return ffi::PyErr_Format(ffi::PyExc_TypeError, text.as_ptr(), (*ffi::Py_TYPE(kind)).tp_name);
+        }
+        ffi::PyErr_Restore(kind, value, traceback);
+        let own = state(target);
+        if own.is_dead() {
+            // A dead greenlet ends of GreenletExit as a living one does: it is what its parent gets.
+            let exit = switch::exit_as_value();
+            return switch::switch(target, exit);
+        }
+        switch::switch(target, null_mut())
+    }
+}

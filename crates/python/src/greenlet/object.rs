@@ -1,0 +1,308 @@
+//! The greenlet object: its C layout, the state behind it, its birth and its death.
+//!
+//! ```text
+//!   PyGreenlet (genuine greenlet's layout)        State (ours, one allocation)
+//!   +----------------------------+                +-----------------------------------------+
+//!   | PyObject_HEAD              |                | context: where it was left, NULL unless  |
+//!   | weakreflist                |                |          it is suspended                |
+//!   | dict                       |                | thread:  which thread's, once started    |
+//!   | pimpl  ------------------- | -------------> | saved:   its part of CPython's state     |
+//!   +----------------------------+                | stack, parent, run, phase, ...          |
+//!   | fields of a subclass in C  |                | slot:    the hub's                       |
+//!   +----------------------------+                +-----------------------------------------+
+//! ```
+//!
+//! A greenlet is in one of three phases:
+//!
+//! ```text
+//!   Unstarted --first switch--> Active --run ends--> Dead
+//!   no thread,                  running (its thread's     no stack; the thread stays
+//!   no stack                    `current`) or suspended    known for the checks
+//! ```
+//!
+//! An active greenlet whose thread has ended counts as dead: nobody can ever switch to it.
+//!
+//! Death of the object: a greenlet that is suspended when its last reference goes has frames which hold things, so GreenletExit is
+//! raised in it before the memory is freed (`kill`). That may run any Python code, and the greenlet may survive it. A subclass
+//! in C therefore calls [`begin_dealloc`] first, drops its own fields only if that says so, and ends with [`finish_dealloc`].
+
+use std::cell::{Cell, UnsafeCell};
+use std::ptr::{self, null_mut};
+
+use pyo3::ffi;
+use verdigris_fiber::{Context, Stack};
+
+use super::thread::{self, Thread};
+use super::{kill, python};
+use crate::hub::GreenletSlot;
+use crate::tstate::{self, Saved};
+
+/// Genuine greenlet's public struct (`greenlet.h`): extensions compiled against it see this.
+#[repr(C)]
+pub(crate) struct PyGreenlet {
+    pub(crate) ob_base: ffi::PyObject,
+    pub(super) weakreflist: *mut ffi::PyObject,
+    pub(super) dict: *mut ffi::PyObject,
+    pub(super) pimpl: *mut State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Unstarted,
+    Active,
+    Dead,
+}
+
+/// What `run` is for a subclass written in Rust: gets the greenlet and the arguments of the first switch (a tuple that it owns, or
+/// NULL for none), returns an owned object, or NULL with an exception set. Called with no destructors below it.
+pub(crate) type NativeRun = unsafe extern "C-unwind" fn(*mut PyGreenlet, *mut ffi::PyObject) -> *mut ffi::PyObject;
+
+pub(crate) struct State {
+    /// Where it was left; not NULL means that it can be switched to directly.
+    pub(super) context: Cell<Context>,
+    /// The thread it runs in, counted; NULL before it has started.
+    pub(super) thread: Cell<*const Thread>,
+    pub(super) saved: UnsafeCell<Saved>,
+    pub(super) stack: UnsafeCell<Option<Stack>>,
+    /// Owned; NULL for a thread's main greenlet, and after the garbage collector cleared it.
+    pub(super) parent: Cell<*mut PyGreenlet>,
+    /// Owned; what was given as `run`, until the start.
+    pub(super) run: Cell<*mut ffi::PyObject>,
+    pub(super) phase: Cell<Phase>,
+    pub(super) is_main: Cell<bool>,
+    /// Called in place of the attribute `run`.
+    pub(crate) native_run: Cell<Option<NativeRun>>,
+    /// The hub's own.
+    pub(crate) slot: GreenletSlot,
+}
+
+/// The state behind a greenlet.
+///
+/// # Safety
+///
+/// `greenlet` is a greenlet (checked by type), and is kept alive while the result is used.
+#[inline(always)]
+pub(crate) unsafe fn state<'a>(greenlet: *mut PyGreenlet) -> &'a State {
+    // SAFETY: `tp_new` gives every greenlet a state before anybody sees it, and only `finish_dealloc` takes it away.
+    unsafe { &*(*greenlet).pimpl }
+}
+
+impl State {
+    pub(super) fn is_started(&self) -> bool {
+        self.phase.get() != Phase::Unstarted
+    }
+
+    /// Started and not finished, in a thread that lives.
+    pub(super) fn is_active(&self) -> bool {
+        // SAFETY: a greenlet that is not unstarted has a thread, which it keeps alive.
+        self.phase.get() == Phase::Active && unsafe { (*self.thread.get()).is_alive() }
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.is_started() && !self.is_active()
+    }
+
+    /// Whether it runs right now, in whichever thread.
+    pub(super) fn is_running(&self, greenlet: *mut PyGreenlet) -> bool {
+        // SAFETY: as above.
+        self.is_active() && unsafe { (*self.thread.get()).current.get() == greenlet }
+    }
+}
+
+/// Makes an unstarted greenlet of the type, whose parent is the current one. The fields of a subclass are zero.
+///
+/// # Safety
+///
+/// The GIL is held; `kind` is the greenlet type or a subtype.
+pub(crate) unsafe fn allocate(kind: *mut ffi::PyTypeObject) -> *mut ffi::PyObject {
+    // SAFETY: the object is written before anybody sees it: tp_alloc tracks it, but nothing in between runs Python code.
+    unsafe {
+        let parent = thread::current();
+        if parent.is_null() {
+            return null_mut();
+        }
+        let object = ((*kind).tp_alloc.unwrap_unchecked())(kind, 0);
+        if object.is_null() {
+            return null_mut();
+        }
+        ffi::Py_INCREF(parent.cast());
+        install_state(object.cast(), parent, ptr::null());
+        object
+    }
+}
+
+/// Makes a thread's main greenlet: it runs, and has always run.
+///
+/// # Safety
+///
+/// The GIL is held, in the thread that `thread` stands for.
+pub(super) unsafe fn allocate_main(thread: *const Thread) -> *mut PyGreenlet {
+    let kind = super::greenlet_type();
+    // SAFETY: as in `allocate`.
+    unsafe {
+        let object: *mut PyGreenlet = ((*kind).tp_alloc.unwrap_unchecked())(kind, 0).cast();
+        if !object.is_null() {
+            install_state(object, null_mut(), thread);
+            let state = state(object);
+            state.phase.set(Phase::Active);
+            state.is_main.set(true);
+        }
+        object
+    }
+}
+
+unsafe fn install_state(greenlet: *mut PyGreenlet, parent: *mut PyGreenlet, thread: *const Thread) {
+    let state = Box::new(State {
+        context: Cell::new(Context::NULL),
+        thread: Cell::new(thread),
+        saved: UnsafeCell::new(Saved::empty()),
+        stack: UnsafeCell::new(None),
+        parent: Cell::new(parent),
+        run: Cell::new(null_mut()),
+        phase: Cell::new(Phase::Unstarted),
+        is_main: Cell::new(false),
+        native_run: Cell::new(None),
+        slot: GreenletSlot::default(),
+    });
+    // SAFETY: the object is new, ours, and large enough.
+    unsafe {
+        (*greenlet).pimpl = Box::into_raw(state);
+    }
+}
+
+/// The first half of `tp_dealloc`: a suspended greenlet is killed. False means that it lives on: return at once.
+///
+/// # Safety
+///
+/// To be called first in `tp_dealloc`, on an object whose reference count is zero.
+pub(crate) unsafe fn begin_dealloc(greenlet: *mut PyGreenlet) -> bool {
+    // SAFETY: the caller is the deallocator: the object is whole and nobody else has it.
+    unsafe {
+        ffi::PyObject_GC_UnTrack(greenlet.cast());
+        let own = state(greenlet);
+        if own.phase.get() != Phase::Active || own.is_main.get() {
+            return true;
+        }
+        python::resurrect(greenlet.cast());
+        let outcome = kill::kill(greenlet);
+        if matches!(outcome, kill::Outcome::Survived) && python::reference_count(greenlet.cast()) == 1 {
+            kill::complain(greenlet);
+            ffi::Py_INCREF(greenlet.cast());
+        }
+        if python::release_resurrected(greenlet.cast()) {
+            return true;
+        }
+        ffi::PyObject_GC_Track(greenlet.cast());
+        false
+    }
+}
+
+/// The second half of `tp_dealloc`: frees the object. The fields of a subclass have been dropped.
+///
+/// # Safety
+///
+/// `begin_dealloc` has just returned true for it.
+pub(crate) unsafe fn finish_dealloc(greenlet: *mut PyGreenlet) {
+    // SAFETY: nobody else has the object; each reference is taken out before it is dropped, because dropping runs code.
+    unsafe {
+        let kind = ffi::Py_TYPE(greenlet.cast());
+        if !(*greenlet).weakreflist.is_null() {
+            ffi::PyObject_ClearWeakRefs(greenlet.cast());
+        }
+        let dict = ptr::replace(&raw mut (*greenlet).dict, null_mut());
+        ffi::Py_XDECREF(dict);
+        let state = Box::from_raw(ptr::replace(&raw mut (*greenlet).pimpl, null_mut()));
+        drop_state(state);
+        ((*kind).tp_free.unwrap_unchecked())(greenlet.cast());
+        ffi::Py_DECREF(kind.cast());
+    }
+}
+
+/// # Safety
+///
+/// The greenlet that the state belonged to is gone.
+unsafe fn drop_state(state: Box<State>) {
+    // SAFETY: each reference is the state's own.
+    unsafe {
+        ffi::Py_XDECREF(state.run.replace(null_mut()));
+        ffi::Py_XDECREF(state.parent.replace(null_mut()).cast());
+        ffi::Py_XDECREF(ptr::replace(tstate::saved_context(state.saved.get()), null_mut()));
+        if let Some(stack) = (*state.stack.get()).take() {
+            // It could not be killed (its thread is gone, or the interpreter is going): objects may point to its frames.
+            super::pool().abandon(stack);
+        }
+        Thread::release(state.thread.replace(ptr::null()));
+    }
+}
+
+/// `tp_dealloc` of the greenlet type itself.
+pub(super) unsafe extern "C-unwind" fn dealloc(object: *mut ffi::PyObject) {
+    // SAFETY: called by CPython for an object of our type whose last reference is gone.
+    unsafe {
+        if begin_dealloc(object.cast()) {
+            finish_dealloc(object.cast());
+        }
+    }
+}
+
+/// `tp_traverse`. The frames of a suspended greenlet are not visited: what they hold counts as reachable from outside, so a cycle
+/// through them is kept, and one that is collected has nothing on its stack that the collector did not see.
+pub(crate) unsafe extern "C" fn traverse(
+    object: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    argument: *mut std::ffi::c_void,
+) -> std::ffi::c_int {
+    // SAFETY: called by the collector on a whole object; nothing here runs Python code.
+    unsafe {
+        let greenlet: *mut PyGreenlet = object.cast();
+        let kind: *mut ffi::PyObject = ffi::Py_TYPE(object).cast();
+        let mut visited = [kind, (*greenlet).dict, null_mut(), null_mut(), null_mut()];
+        if !(*greenlet).pimpl.is_null() {
+            let state = state(greenlet);
+            visited[2] = state.parent.get().cast();
+            visited[3] = state.run.get();
+            visited[4] = *tstate::saved_context(state.saved.get());
+        }
+        for child in visited {
+            if !child.is_null() {
+                let result = visit(child, argument);
+                if result != 0 {
+                    return result;
+                }
+            }
+        }
+    }
+    0
+}
+
+/// `tp_clear`: a greenlet in an unreachable cycle. One that is suspended is not cleared but killed, when its last reference goes.
+pub(crate) unsafe extern "C-unwind" fn clear(object: *mut ffi::PyObject) -> std::ffi::c_int {
+    // SAFETY: called by the collector; references are taken out before they are dropped.
+    unsafe {
+        let greenlet: *mut PyGreenlet = object.cast();
+        let dict = ptr::replace(&raw mut (*greenlet).dict, null_mut());
+        let state = state(greenlet);
+        let run = state.run.replace(null_mut());
+        let parent = if state.phase.get() == Phase::Active {
+            null_mut()
+        } else {
+            state.parent.replace(null_mut())
+        };
+        ffi::Py_XDECREF(run);
+        ffi::Py_XDECREF(parent.cast());
+        ffi::Py_XDECREF(dict);
+    }
+    0
+}
+
+/// `tp_finalize`: the collector found the greenlet unreachable. If it is suspended, its `finally` blocks run now, while
+/// everything it refers to is still whole.
+pub(super) unsafe extern "C-unwind" fn finalize(object: *mut ffi::PyObject) {
+    // SAFETY: called by CPython with a reference held.
+    unsafe {
+        let own = state(object.cast());
+        if own.phase.get() == Phase::Active && !own.is_main.get() {
+            kill::kill(object.cast());
+        }
+    }
+}

@@ -1,0 +1,536 @@
+//! The switch: from a call of `switch` in one greenlet to its return in another.
+//!
+//! ```text
+//!   origin's stack                                     target's stack
+//!   --------------                                     --------------
+//!   switch(): may it? where to?  (the fast path: the target is suspended and of this thread)
+//!   resume(): current = target; exchange CPython's part
+//!       fiber::switch  - - - - - - - - - - - - - - ->  land(): stack of a dead origin to the pool, trace function
+//!                                                      drop the reference to the origin (may run anything)
+//!                                                      the value is what target's own switch() returns
+//! ```
+//!
+//! A target that has not started gets a stack first and lands in `entry`, which calls `run`; what that returns is
+//! switched to the parent. A dead target passes what it was given to its parent.
+//!
+//! The value that crosses is one owned object. NULL means that an exception is set in the thread state (which is not exchanged)
+//! and is to be raised in the target.
+//!
+//! Nothing on these paths has a destructor, because a thread that ends at exit (`pthread_exit`) unwinds through them, and no borrow
+//! of anything is held when `fiber::switch`, a decref or a Python call is reached.
+
+use std::ptr::{self, null_mut};
+use std::sync::atomic::Ordering;
+
+use pyo3::ffi;
+use verdigris_fiber as fiber;
+
+use super::object::{NativeRun, Phase, PyGreenlet, State, state};
+use super::python::{self, Pending};
+use super::thread::{self, Thread};
+use super::{error_type, exit_type, pool, trace};
+use crate::tstate;
+
+/// Switches. `value` is owned, or NULL: an exception is set, raise it in the target. Returns an owned object, or NULL with
+/// an exception set.
+///
+/// # Safety
+///
+/// The GIL is held, the caller keeps `target` alive, and nothing that Python code could need is locked or borrowed.
+#[inline]
+pub(crate) unsafe fn switch(target: *mut PyGreenlet, value: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let own = state(target);
+        match own.ready_thread() {
+            Some(thread) => resume::<false>(thread, target, own, value),
+            None => switch_slowly(target, Payload::value(value), false),
+        }
+    }
+}
+
+/// The same with the arguments of a Python call: a tuple and a dict or NULL, both owned.
+///
+/// # Safety
+///
+/// As [`switch`].
+pub(super) unsafe fn switch_with_arguments(
+    target: *mut PyGreenlet,
+    arguments: *mut ffi::PyObject,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promise.
+    unsafe {
+        switch_slowly(
+            target,
+            Payload {
+                value: null_mut(),
+                arguments,
+                keywords,
+            },
+            false,
+        )
+    }
+}
+
+impl State {
+    /// The running thread's record, if the greenlet is suspended in this thread: then it can be resumed without a question.
+    #[inline(always)]
+    pub(super) unsafe fn ready_thread(&self) -> Option<&Thread> {
+        if self.context.get().is_null() {
+            return None;
+        }
+        // SAFETY: a greenlet with a context has started, so it has a thread.
+        let thread = unsafe { &*self.thread.get() };
+        // SAFETY: the GIL is held.
+        (thread.tstate.get() == unsafe { ffi::PyThreadState_Get() }).then_some(thread)
+    }
+}
+
+/// What is on its way to a greenlet: one value, or the arguments of a call; an exception if all are NULL. Owned.
+#[derive(Clone, Copy)]
+struct Payload {
+    value: *mut ffi::PyObject,
+    arguments: *mut ffi::PyObject,
+    keywords: *mut ffi::PyObject,
+}
+
+impl Payload {
+    fn value(value: *mut ffi::PyObject) -> Payload {
+        Payload {
+            value,
+            arguments: null_mut(),
+            keywords: null_mut(),
+        }
+    }
+
+    fn is_exception(self) -> bool {
+        self.value.is_null() && self.arguments.is_null()
+    }
+
+    /// As the result of a `switch()` call: () for none, one argument as it is, several as a tuple, keywords as a dict, both as a pair.
+    unsafe fn into_value(self) -> *mut ffi::PyObject {
+        // SAFETY: the references are the payload's own.
+        unsafe {
+            if self.arguments.is_null() {
+                return self.value;
+            }
+            let count = ffi::PyTuple_GET_SIZE(self.arguments);
+            if !self.keywords.is_null() && ffi::PyDict_Size(self.keywords) > 0 {
+                if count == 0 {
+                    ffi::Py_DECREF(self.arguments);
+                    return self.keywords;
+                }
+                let pair = ffi::PyTuple_Pack(2, self.arguments, self.keywords);
+                ffi::Py_DECREF(self.arguments);
+                ffi::Py_DECREF(self.keywords);
+                return pair;
+            }
+            ffi::Py_XDECREF(self.keywords);
+            if count != 1 {
+                return self.arguments;
+            }
+            let only = ffi::PyTuple_GET_ITEM(self.arguments, 0);
+            ffi::Py_INCREF(only);
+            ffi::Py_DECREF(self.arguments);
+            only
+        }
+    }
+
+    /// As the arguments of a call: a value becomes the only one. False with an exception set when there is no memory.
+    unsafe fn into_call(self) -> Option<Payload> {
+        if self.value.is_null() {
+            return Some(self);
+        }
+        // SAFETY: the value is ours and moves into the tuple.
+        unsafe {
+            let arguments = ffi::PyTuple_New(1);
+            if arguments.is_null() {
+                ffi::Py_DECREF(self.value);
+                return None;
+            }
+            ffi::PyTuple_SET_ITEM(arguments, 0, self.value);
+            Some(Payload {
+                value: null_mut(),
+                arguments,
+                keywords: null_mut(),
+            })
+        }
+    }
+
+    unsafe fn drop(self) {
+        // SAFETY: the references are the payload's own.
+        unsafe {
+            ffi::Py_XDECREF(self.value);
+            ffi::Py_XDECREF(self.arguments);
+            ffi::Py_XDECREF(self.keywords);
+        }
+    }
+}
+
+/// The general case. `leaving`: the current greenlet has ended: it is dead and its stack free once it is left, and this returns
+/// only if the switch failed. Until then it is as alive as any, because what is asked on the way may run Python code.
+#[cold]
+#[inline(never)]
+unsafe fn switch_slowly(target: *mut PyGreenlet, payload: Payload, leaving: bool) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promise (see `switch`); each greenlet in the chain of parents is kept by the one before it.
+    unsafe {
+        let pending = Pending::take();
+        let thread = thread::present();
+        if thread.is_null() {
+            pending.forget();
+            payload.drop();
+            return null_mut();
+        }
+        pending.restore();
+        let thread = &*thread;
+        'again: loop {
+            if !check_thread(thread, target) {
+                payload.drop();
+                return null_mut();
+            }
+            let mut greenlet = target;
+            loop {
+                let own = state(greenlet);
+                match own.phase.get() {
+                    Phase::Active if greenlet == thread.current.get() => {
+                        return trace::announce(thread, greenlet, payload.into_value());
+                    }
+                    Phase::Active => {
+                        let exception = payload.is_exception();
+                        let value = payload.into_value();
+                        if value.is_null() && !exception {
+                            return null_mut();
+                        }
+                        return if leaving {
+                            resume::<true>(thread, greenlet, own, value)
+                        } else {
+                            resume::<false>(thread, greenlet, own, value)
+                        };
+                    }
+                    Phase::Unstarted => match start(thread, greenlet, own, payload, leaving) {
+                        Started::Returned(result) => return result,
+                        Started::Overtaken => continue 'again,
+                    },
+                    Phase::Dead => {
+                        let parent = own.parent.get();
+                        // The collector may have taken the parent of a dead greenlet.
+                        greenlet = if parent.is_null() { thread.main.get() } else { parent };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether the greenlet belongs to the running thread: by its own, or while it is unstarted by that of its nearest
+/// started ancestor. Sets the exception if not.
+unsafe fn check_thread(thread: &Thread, target: *mut PyGreenlet) -> bool {
+    // SAFETY: as in `switch_slowly`.
+    unsafe {
+        let home = home_of(target);
+        if ptr::eq(home, thread) {
+            return true;
+        }
+        let pending = Pending::take();
+        if home.is_null() {
+            python::set_error(error_type().cast(), c"cannot switch to a garbage collected greenlet");
+        } else if !(*home).is_alive() {
+            let text = c"cannot switch to a different thread (which happens to have exited)";
+            python::set_error(error_type().cast(), text);
+        } else {
+            ffi::PyErr_Format(
+                error_type().cast(),
+                c"Cannot switch to a different thread\n\tCurrent:  %R\n\tExpected: %R".as_ptr(),
+                thread.current.get(),
+                (*home).main.get(),
+            );
+        }
+        pending.forget();
+        false
+    }
+}
+
+/// The thread a greenlet belongs to; NULL if the collector cut its chain of parents.
+pub(super) unsafe fn home_of(mut greenlet: *mut PyGreenlet) -> *const Thread {
+    // SAFETY: each greenlet in the chain is kept by the one before it.
+    unsafe {
+        while !greenlet.is_null() {
+            let own = state(greenlet);
+            if own.is_started() {
+                return own.thread.get();
+            }
+            greenlet = own.parent.get();
+        }
+    }
+    ptr::null()
+}
+
+/// Leaves the current greenlet for `target`, which has a context. Returns when somebody switches back; never if LEAVING.
+#[inline(always)]
+unsafe fn resume<const LEAVING: bool>(
+    thread: &Thread,
+    target: *mut PyGreenlet,
+    own: &State,
+    value: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: the target is suspended in this thread; the origin is kept by `thread.origin` until the target has landed.
+    unsafe {
+        let origin = thread.current.get();
+        let left = state(origin);
+        ffi::Py_INCREF(target.cast());
+        thread.current.set(target);
+        thread.origin.set(origin);
+        if LEAVING {
+            left.phase.set(Phase::Dead);
+            *thread.retired.get() = (*left.stack.get()).take();
+            thread.attention.store(true, Ordering::Relaxed);
+        }
+        tstate::exchange(thread.tstate.get(), left.saved.get(), own.saved.get());
+        let to = own.context.replace(fiber::Context::NULL);
+        // Where a dead greenlet was left is of no use to anybody: its context stays NULL.
+        let mut nowhere = fiber::Context::NULL;
+        let save = if LEAVING {
+            &raw mut nowhere
+        } else {
+            left.context.as_ptr()
+        };
+        let value = fiber::switch(save, to, value as usize) as *mut ffi::PyObject;
+        land(thread, value)
+    }
+}
+
+/// What the target of a switch does first. Takes the value and gives it, or NULL if the trace function failed.
+#[inline(always)]
+unsafe fn land(thread: &Thread, value: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: `origin` is owned by the record until it is taken here.
+    unsafe {
+        let origin = thread.origin.replace(null_mut());
+        let value = if thread.attention.load(Ordering::Relaxed) {
+            land_slowly(thread, origin, value)
+        } else {
+            value
+        };
+        ffi::Py_DECREF(origin.cast());
+        value
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn land_slowly(thread: &Thread, origin: *mut PyGreenlet, value: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: only this thread uses `retired`; nobody is on that stack any more, we are on ours.
+    unsafe {
+        if let Some(stack) = (*thread.retired.get()).take() {
+            pool().release(stack);
+        }
+        thread.update_attention();
+        let value = trace::announce(thread, origin, value);
+        thread.finish_condemned();
+        value
+    }
+}
+
+enum Started {
+    /// The switch is over (or failed).
+    Returned(*mut ffi::PyObject),
+    /// Looking up `run` started the greenlet: look again where to go.
+    Overtaken,
+}
+
+/// What a new greenlet finds when it starts; lives on the stack of the one that started it.
+struct Start {
+    thread: *const Thread,
+    greenlet: *mut PyGreenlet,
+    run: *mut ffi::PyObject,
+    /// What was given as `run`: the same, or what a subclass shadows. Dropped at the end.
+    given: *mut ffi::PyObject,
+    native_run: Option<NativeRun>,
+    payload: Payload,
+    /// An exception is set: `run` is not called.
+    throws: bool,
+}
+
+unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload: Payload, leaving: bool) -> Started {
+    // SAFETY: the greenlet is kept by the caller; its state is not borrowed when `run` is looked up, which may run anything.
+    unsafe {
+        let native_run = own.native_run.get();
+        let mut run = null_mut();
+        if native_run.is_none() {
+            let pending = Pending::take();
+            run = look_up_run(greenlet, own);
+            if run.is_null() {
+                pending.forget();
+                payload.drop();
+                return Started::Returned(null_mut());
+            }
+            pending.restore();
+        }
+        if own.is_started() || !ptr::eq(home_of(greenlet), thread) {
+            let pending = Pending::take();
+            ffi::Py_XDECREF(run);
+            pending.restore();
+            return Started::Overtaken;
+        }
+        let stack = match pool().allocate() {
+            Ok(stack) => stack,
+            Err(_) => {
+                let pending = Pending::take();
+                ffi::Py_XDECREF(run);
+                payload.drop();
+                pending.forget();
+                return Started::Returned(ffi::PyErr_NoMemory());
+            }
+        };
+        let throws = payload.is_exception();
+        let Some(payload) = payload.into_call() else {
+            pool().release(stack);
+            ffi::Py_XDECREF(run);
+            return Started::Returned(null_mut());
+        };
+        thread.retain();
+        own.thread.set(thread);
+        own.phase.set(Phase::Active);
+        let (annex, annex_bytes) = stack.annex();
+        tstate::begin(
+            thread.tstate.get(),
+            own.saved.get(),
+            annex,
+            annex_bytes,
+            stack.lowest(),
+            stack.len(),
+        );
+        own.context.set(fiber::prepare(&stack, entry));
+        *own.stack.get() = Some(stack);
+        let given = own.run.replace(null_mut());
+        let start = Start {
+            thread,
+            greenlet,
+            run,
+            given,
+            native_run,
+            payload,
+            throws,
+        };
+        let start = (&raw const start).cast_mut().cast();
+        Started::Returned(if leaving {
+            resume_start::<true>(thread, greenlet, own, start)
+        } else {
+            resume_start::<false>(thread, greenlet, own, start)
+        })
+    }
+}
+
+/// The attribute `run`; NULL with AttributeError when there is none. For the exact type nobody can have overridden it.
+unsafe fn look_up_run(greenlet: *mut PyGreenlet, own: &State) -> *mut ffi::PyObject {
+    // SAFETY: the GIL is held and the greenlet kept by the caller.
+    unsafe {
+        let run = own.run.get();
+        if run.is_null() || ffi::Py_TYPE(greenlet.cast()) != super::greenlet_type() {
+            return ffi::PyObject_GetAttr(greenlet.cast(), super::names::run());
+        }
+        ffi::Py_INCREF(run);
+        run
+    }
+}
+
+/// `resume` for a greenlet whose context is `entry`: what crosses is the address of its `Start`.
+#[inline(never)]
+unsafe fn resume_start<const LEAVING: bool>(
+    thread: &Thread,
+    greenlet: *mut PyGreenlet,
+    own: &State,
+    start: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: the context was just prepared, and `start` stays where it is until the entry has copied it.
+    unsafe { resume::<LEAVING>(thread, greenlet, own, start) }
+}
+
+/// The first function on a greenlet's stack, and the last. It has no destructors: unwinding may pass through it.
+unsafe extern "C-unwind" fn entry(start: usize) -> ! {
+    // SAFETY: `start` is the address of a Start on the stack of the greenlet that switched here, which has not gone on.
+    unsafe {
+        let Start {
+            thread,
+            greenlet,
+            run,
+            given,
+            native_run,
+            mut payload,
+            throws,
+        } = ptr::read(start as *const Start);
+        let thread = &*thread;
+        // A token in place of the value, for the trace function's sake: NULL says "throw".
+        let token = if throws { null_mut() } else { payload.arguments };
+        let landed = land(thread, token);
+        let result = if landed.is_null() {
+            null_mut() // thrown in, or the trace function failed
+        } else if let Some(native_run) = native_run {
+            if ffi::PyTuple_GET_SIZE(payload.arguments) == 0 {
+                native_run(greenlet, null_mut())
+            } else {
+                ffi::Py_INCREF(payload.arguments);
+                native_run(greenlet, payload.arguments)
+            }
+        } else {
+            ffi::PyObject_Call(run, payload.arguments, payload.keywords)
+        };
+        if landed.is_null() && !throws {
+            payload.arguments = null_mut(); // dropped with the value
+        }
+        finish(
+            thread,
+            greenlet,
+            [run, given, payload.arguments, payload.keywords],
+            result,
+        )
+    }
+}
+
+/// The greenlet ends with `result`, or with the exception that is set.
+unsafe fn finish(
+    thread: &Thread,
+    greenlet: *mut PyGreenlet,
+    owned: [*mut ffi::PyObject; 4],
+    result: *mut ffi::PyObject,
+) -> ! {
+    // SAFETY: runs on the greenlet's own stack; `thread.current` keeps the greenlet until somebody has landed elsewhere.
+    unsafe {
+        let mut result = result;
+        if result.is_null() {
+            result = exit_as_value();
+        }
+        let pending = Pending::take();
+        for reference in owned {
+            ffi::Py_XDECREF(reference);
+        }
+        let context = tstate::swap_context(thread.tstate.get(), null_mut());
+        ffi::Py_XDECREF(context);
+        pending.restore();
+        let mut parent = state(greenlet).parent.get();
+        loop {
+            if parent.is_null() {
+                parent = thread.main.get();
+            }
+            // A switch that returns here has failed (a parent that cannot start): its exception goes to the next.
+            ffi::Py_INCREF(parent.cast());
+            let failed = switch_slowly(parent, Payload::value(result), true);
+            debug_assert!(failed.is_null());
+            result = null_mut();
+            let next = state(parent).parent.get();
+            ffi::Py_DECREF(parent.cast());
+            parent = next;
+        }
+    }
+}
+
+/// GreenletExit is not an error but a way to end: it becomes the value. Other exceptions stay set.
+pub(super) unsafe fn exit_as_value() -> *mut ffi::PyObject {
+    // SAFETY: an exception is set; the GIL is held.
+    unsafe {
+        if ffi::PyErr_ExceptionMatches(exit_type().cast()) == 0 {
+            return null_mut();
+        }
+        Pending::take().into_instance()
+    }
+}

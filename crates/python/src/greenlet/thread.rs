@@ -1,0 +1,241 @@
+//! What belongs to a thread: which greenlet runs in it, its main greenlet, its trace function, and the greenlets
+//! that others dropped and only it can finish.
+//!
+//! A thread is known by its Python thread state, and the record dies with that: a capsule in the thread state's dict owns it,
+//! so that the address of a dead thread state is never taken for a new one at the same place. Greenlets that were started
+//! keep the record itself (not the thread) alive by a count.
+
+use std::cell::{Cell, UnsafeCell};
+use std::ffi::CStr;
+use std::ptr::{self, null_mut};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use pyo3::ffi;
+use verdigris_fiber::Stack;
+
+use super::object::{self, Phase, PyGreenlet};
+use super::python::{self, Pending};
+
+pub(crate) struct Thread {
+    /// The greenlet that runs; owned.
+    pub(super) current: Cell<*mut PyGreenlet>,
+    /// Owned until the thread ends.
+    pub(super) main: Cell<*mut PyGreenlet>,
+    /// NULL when the thread has ended.
+    pub(super) tstate: Cell<*mut ffi::PyThreadState>,
+    /// Who switched last; owned, from the switch until the one that was switched to has taken it.
+    pub(super) origin: Cell<*mut PyGreenlet>,
+    /// The stack of a greenlet that has ended, until the next one is on its own.
+    pub(super) retired: UnsafeCell<Option<Stack>>,
+    /// The trace function; owned, or NULL.
+    pub(super) tracer: Cell<*mut ffi::PyObject>,
+    /// Whether landing from a switch has more to do than usual: `retired`, `tracer` or `condemned` is not empty.
+    pub(super) attention: AtomicBool,
+    /// Greenlets of this thread whose last reference went in another thread; owned.
+    condemned: Mutex<Vec<*mut PyGreenlet>>,
+    has_condemned: AtomicBool,
+    references: AtomicUsize,
+}
+
+thread_local! {
+    static THREAD: Cell<*const Thread> = const { Cell::new(ptr::null()) };
+}
+
+/// Threads that have a main greenlet.
+static MAIN_GREENLETS: AtomicUsize = AtomicUsize::new(0);
+
+const CAPSULE: &CStr = c"verdigris.greenlet.thread";
+
+pub(super) fn total_main_greenlets() -> usize {
+    MAIN_GREENLETS.load(Ordering::Relaxed)
+}
+
+/// The running greenlet, borrowed. NULL with an exception when there can be none (the interpreter is being finalized).
+///
+/// # Safety
+///
+/// The GIL is held.
+#[inline]
+pub(crate) unsafe fn current() -> *mut PyGreenlet {
+    // SAFETY: the thread's record lives as long as its thread state; see `present`.
+    unsafe {
+        let thread = present();
+        if thread.is_null() {
+            null_mut()
+        } else {
+            (*thread).current.get()
+        }
+    }
+}
+
+/// The record of the running thread, made on demand. NULL with an exception when that is not possible.
+///
+/// # Safety
+///
+/// The GIL is held.
+#[inline]
+pub(super) unsafe fn present() -> *const Thread {
+    let thread = THREAD.get();
+    // SAFETY: a record that THREAD names exists: `ended` takes it away from there first.
+    unsafe {
+        if !thread.is_null() && (*thread).tstate.get() == ffi::PyThreadState_Get() {
+            if (*thread).has_condemned.load(Ordering::Relaxed) {
+                (*thread).finish_condemned();
+            }
+            return thread;
+        }
+        begin()
+    }
+}
+
+/// The record of the running thread, if it has one.
+pub(super) fn present_if_any() -> *const Thread {
+    let thread = THREAD.get();
+    // SAFETY: as in `present`.
+    if !thread.is_null() && unsafe { (*thread).is_alive() } {
+        thread
+    } else {
+        ptr::null()
+    }
+}
+
+#[cold]
+unsafe fn begin() -> *const Thread {
+    // SAFETY: the GIL is held; the record is complete before it is published.
+    unsafe {
+        if python::is_finalizing() {
+            python::set_error(ffi::PyExc_RuntimeError, c"greenlet is being finalized");
+            return ptr::null();
+        }
+        let pending = Pending::take();
+        let thread = Box::into_raw(Box::new(Thread {
+            current: Cell::new(null_mut()),
+            main: Cell::new(null_mut()),
+            tstate: Cell::new(ffi::PyThreadState_Get()),
+            origin: Cell::new(null_mut()),
+            retired: UnsafeCell::new(None),
+            tracer: Cell::new(null_mut()),
+            attention: AtomicBool::new(false),
+            condemned: Mutex::new(Vec::new()),
+            has_condemned: AtomicBool::new(false),
+            references: AtomicUsize::new(2), // the capsule and the main greenlet
+        }));
+        let main = object::allocate_main(thread);
+        let capsule = ffi::PyCapsule_New(thread.cast(), CAPSULE.as_ptr(), Some(ended));
+        let dict = ffi::PyThreadState_GetDict();
+        if main.is_null() || capsule.is_null() || dict.is_null() {
+            // Out of memory while a thread meets its first greenlet; the few bytes are lost.
+            return ptr::null();
+        }
+        ffi::Py_INCREF(main.cast());
+        (*thread).main.set(main);
+        (*thread).current.set(main);
+        MAIN_GREENLETS.fetch_add(1, Ordering::Relaxed);
+        let stored = ffi::PyDict_SetItemString(dict, CAPSULE.as_ptr(), capsule);
+        THREAD.set(thread);
+        ffi::Py_DECREF(capsule);
+        if stored != 0 {
+            return ptr::null();
+        }
+        pending.restore();
+        thread
+    }
+}
+
+/// The thread state is being cleared: by its own thread when that ends, by another one after a fork or at exit.
+unsafe extern "C" fn ended(capsule: *mut ffi::PyObject) {
+    // SAFETY: the capsule owns the record it was made with.
+    unsafe {
+        let thread: *const Thread = ffi::PyCapsule_GetPointer(capsule, CAPSULE.as_ptr()).cast();
+        if thread.is_null() {
+            ffi::PyErr_Clear();
+            return;
+        }
+        let pending = Pending::take();
+        (*thread).tstate.set(null_mut());
+        if THREAD.get() == thread {
+            THREAD.set(ptr::null());
+        }
+        MAIN_GREENLETS.fetch_sub(1, Ordering::Relaxed);
+        let main = (*thread).main.replace(null_mut());
+        object::state(main).phase.set(Phase::Dead);
+        let current = (*thread).current.replace(null_mut());
+        let tracer = (*thread).tracer.replace(null_mut());
+        ffi::Py_XDECREF(tracer);
+        for greenlet in (*thread).take_condemned() {
+            ffi::Py_DECREF(greenlet.cast());
+        }
+        ffi::Py_DECREF(current.cast());
+        ffi::Py_DECREF(main.cast());
+        Thread::release(thread);
+        pending.restore();
+    }
+}
+
+impl Thread {
+    pub(super) fn is_alive(&self) -> bool {
+        !self.tstate.get().is_null()
+    }
+
+    pub(super) fn retain(&self) {
+        self.references.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Drops a count; NULL has none.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the count.
+    pub(super) unsafe fn release(thread: *const Thread) {
+        // SAFETY: the caller's count keeps the record until here.
+        unsafe {
+            if !thread.is_null() && (*thread).references.fetch_sub(1, Ordering::AcqRel) == 1 {
+                drop(Box::from_raw(thread.cast_mut()));
+            }
+        }
+    }
+
+    /// Hands a greenlet of this thread over, to be killed when the thread next deals with greenlets. Takes a reference.
+    pub(super) fn condemn(&self, greenlet: *mut PyGreenlet) {
+        self.lock_condemned().push(greenlet);
+        self.has_condemned.store(true, Ordering::Release);
+        self.attention.store(true, Ordering::Release);
+    }
+
+    /// Kills what other threads handed over. This runs Python code and switches.
+    ///
+    /// # Safety
+    ///
+    /// The GIL is held, in this thread, whose current greenlet may be left.
+    #[cold]
+    pub(super) unsafe fn finish_condemned(&self) {
+        for greenlet in self.take_condemned() {
+            // SAFETY: the list owned the reference. Its end kills the greenlet, here in its own thread.
+            unsafe {
+                let pending = Pending::take();
+                ffi::Py_DECREF(greenlet.cast());
+                pending.restore();
+            }
+        }
+    }
+
+    fn take_condemned(&self) -> Vec<*mut PyGreenlet> {
+        let mut list = self.lock_condemned();
+        self.has_condemned.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *list)
+    }
+
+    fn lock_condemned(&self) -> std::sync::MutexGuard<'_, Vec<*mut PyGreenlet>> {
+        self.condemned.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Whether landing has extra work, kept in one flag for the hot path.
+    pub(super) fn update_attention(&self) {
+        // SAFETY: only this thread looks into `retired`, and nobody keeps a borrow of it.
+        let retired = unsafe { (*self.retired.get()).is_some() };
+        let condemned = self.has_condemned.load(Ordering::Relaxed);
+        self.attention
+            .store(retired || condemned || !self.tracer.get().is_null(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,48 @@
+//! CPython's thread state, as far as a greenlet owns it. What and why is in `tstate.c`, which knows the layouts.
+
+use pyo3::ffi;
+
+/// What the thread state held when a greenlet was left; a block of words that only C looks into.
+#[repr(C, align(8))]
+pub(crate) struct Saved([usize; 18]);
+
+impl Saved {
+    pub(crate) const fn empty() -> Saved {
+        Saved([0; 18])
+    }
+}
+
+unsafe extern "C" {
+    #[link_name = "verdigris_tstate_supported"]
+    fn supported() -> std::ffi::c_int;
+    #[link_name = "verdigris_tstate_begin"]
+    pub(crate) fn begin(
+        tstate: *mut ffi::PyThreadState,
+        saved: *mut Saved,
+        annex: *mut u8,
+        annex_bytes: usize,
+        stack_lowest: *mut u8,
+        stack_bytes: usize,
+    );
+    #[link_name = "verdigris_tstate_exchange"]
+    pub(crate) fn exchange(tstate: *mut ffi::PyThreadState, from: *mut Saved, to: *mut Saved);
+    #[link_name = "verdigris_tstate_context"]
+    pub(crate) fn context(tstate: *mut ffi::PyThreadState) -> *mut ffi::PyObject;
+    #[link_name = "verdigris_tstate_swap_context"]
+    pub(crate) fn swap_context(tstate: *mut ffi::PyThreadState, context: *mut ffi::PyObject) -> *mut ffi::PyObject;
+    #[link_name = "verdigris_saved_context"]
+    pub(crate) fn saved_context(saved: *mut Saved) -> *mut *mut ffi::PyObject;
+    #[link_name = "verdigris_saved_frame"]
+    pub(crate) fn saved_frame(tstate: *mut ffi::PyThreadState, saved: *mut Saved) -> *mut ffi::PyObject;
+    #[link_name = "verdigris_saved_annex_used"]
+    #[allow(dead_code)]
+    pub(crate) fn annex_used(saved: *mut Saved) -> *mut u8;
+    #[link_name = "verdigris_tstate_trash_nesting"]
+    pub(crate) fn trash_nesting(tstate: *mut ffi::PyThreadState) -> std::ffi::c_int;
+}
+
+/// Whether this Python can run greenlets on stacks of their own.
+pub(crate) fn is_supported() -> bool {
+    // SAFETY: asks for the address of a function.
+    unsafe { supported() != 0 }
+}
