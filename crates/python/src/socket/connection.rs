@@ -28,26 +28,18 @@ pub(super) fn set_socket_class(py: Python<'_>, class: Py<PyType>) {
 
 pub(super) fn accept<'py>(socket: &Socket, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
     let mut peer = Address::new();
-    let descriptor = until_done(socket, py, Direction::Read, socket.patience(), |descriptor| {
-        accept_on(descriptor, &mut peer)
-    })?;
+    let descriptor = until_done(socket, py, Direction::Read, socket.patience(), |descriptor| accept_on(descriptor, &mut peer))?;
     // From here on the descriptor has an owner.
     let descriptor = Owned(descriptor);
     let address = if address::is_known_family(socket.family()) {
         peer.to_python(py)?
     } else {
-        py.import("verdigris._socketcommon")?
-            .call_method1("_peer_address", (descriptor.0, socket.family()))?
+        py.import("verdigris._socketcommon")?.call_method1("_peer_address", (descriptor.0, socket.family()))?
     };
     let timeout = py.import("_socket")?.call_method0("getdefaulttimeout")?.extract()?;
-    let class = SOCKET_CLASS
-        .get(py)
-        .map_or_else(|| py.get_type::<Socket>(), |class| class.bind(py).clone());
+    let class = SOCKET_CLASS.get(py).map_or_else(|| py.get_type::<Socket>(), |class| class.bind(py).clone());
     let connected = class.call_method1("__new__", (&class,))?;
-    connected
-        .cast::<Socket>()?
-        .get()
-        .own(descriptor.release(), socket, timeout);
+    connected.cast::<Socket>()?.get().own(descriptor.release(), socket, timeout);
     Ok((connected, address).into_pyobject(py)?.into_any())
 }
 
@@ -90,13 +82,9 @@ pub(super) fn connect_ex<'py>(slf: &Bound<'py, Socket>, address: &Bound<'py, PyA
     let py = slf.py();
     match attempt(slf, address) {
         // As the standard socket: the number says "not yet".
-        Err(error) if error.is_instance_of::<PyTimeoutError>(py) && error.value(py).getattr("errno")?.is_none() => {
-            Ok(libc::EAGAIN)
-        }
+        Err(error) if error.is_instance_of::<PyTimeoutError>(py) && error.value(py).getattr("errno")?.is_none() => Ok(libc::EAGAIN),
         // An address that cannot be resolved is not an error number of `connect`.
-        Err(error) if error.get_type(py).is(py.get_type::<pyo3::exceptions::PyOSError>()) => {
-            error.value(py).getattr("errno")?.extract()
-        }
+        Err(error) if error.get_type(py).is(py.get_type::<pyo3::exceptions::PyOSError>()) => error.value(py).getattr("errno")?.extract(),
         result => result,
     }
 }
@@ -109,11 +97,7 @@ fn attempt<'py>(slf: &Bound<'py, Socket>, address: &Bound<'py, PyAny>) -> PyResu
     let (address, target) = match Address::parse(socket.family(), address) {
         Some(target) => (address.clone(), Some(target)),
         None => {
-            let address = if patience.is_none() {
-                address.clone()
-            } else {
-                resolve(slf, address)?
-            };
+            let address = if patience.is_none() { address.clone() } else { resolve(slf, address)? };
             let target = Address::parse(socket.family(), &address);
             (address, target)
         }
@@ -168,11 +152,7 @@ fn outcome(socket: &Socket, py: Python<'_>, patience: &mut Patience) -> PyResult
 
 /// Whether the kernel has finished connecting, one way or the other.
 fn is_settled(descriptor: RawFd) -> bool {
-    let mut entry = libc::pollfd {
-        fd: descriptor,
-        events: libc::POLLOUT,
-        revents: 0,
-    };
+    let mut entry = libc::pollfd { fd: descriptor, events: libc::POLLOUT, revents: 0 };
     // SAFETY: one entry, and it does not wait.
     unsafe { libc::poll(&mut entry, 1, 0) != 0 }
 }
@@ -194,9 +174,7 @@ impl Pause {
 
 /// Makes the address one with numbers only, by the hub's resolver.
 pub(super) fn resolve<'py>(slf: &Bound<'py, Socket>, address: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    slf.py()
-        .import("verdigris._socketcommon")?
-        .call_method1("_resolve_addr", (slf, address))
+    slf.py().import("verdigris._socketcommon")?.call_method1("_resolve_addr", (slf, address))
 }
 
 unsafe extern "C" {
@@ -216,10 +194,7 @@ pub(super) fn audit(event: &CStr, slf: &Bound<'_, Socket>, address: &Bound<'_, P
 impl Patience {
     /// TimeoutError when the time is over; a caller that never waits has no such time.
     pub(super) fn remaining_unless_none(&mut self) -> PyResult<()> {
-        if self.is_none() {
-            Ok(())
-        } else {
-            self.remaining().map(drop)
-        }
+        if self.is_none() { Ok(()) } else { self.remaining().map(drop) }
     }
 }
+

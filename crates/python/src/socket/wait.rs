@@ -32,10 +32,7 @@ pub(super) struct Patience {
 
 impl Patience {
     pub(super) fn new(timeout: Option<f64>) -> Self {
-        Patience {
-            timeout,
-            deadline: None,
-        }
+        Patience { timeout, deadline: None }
     }
 
     /// A timeout of zero: the caller wants to be told "not now" and never waits.
@@ -49,10 +46,7 @@ impl Patience {
         let now = Instant::now();
         let deadline = match self.deadline {
             Some(deadline) => deadline,
-            None => match Duration::try_from_secs_f64(timeout)
-                .ok()
-                .and_then(|length| now.checked_add(length))
-            {
+            None => match Duration::try_from_secs_f64(timeout).ok().and_then(|length| now.checked_add(length)) {
                 Some(deadline) => *self.deadline.insert(deadline),
                 None => return Ok(None), // longer than the clock reaches
             },
@@ -78,19 +72,14 @@ impl Socket {
     pub(super) fn wait(&self, py: Python<'_>, direction: Direction, patience: &mut Patience) -> PyResult<()> {
         let seconds = patience.remaining()?;
         let common = py.import("verdigris._socketcommon")?;
-        let watcher = common.call_method1(
-            "_watcher_of",
-            (self.descriptor(), direction.mask(), self.keeps_loop_alive()),
-        )?;
+        let watcher = common.call_method1("_watcher_of", (self.descriptor(), direction.mask(), self.keeps_loop_alive()))?;
         let slot = self.waiter(direction);
         let previous = slot.take();
         let busy = previous.as_ref().map(|watcher| watcher.getattr(py, "callback"));
         slot.set(previous);
         if let Some(callback) = busy {
             let callback = callback?;
-            return Err(common
-                .call_method1("_already_used", (callback,))
-                .map_or_else(|error| error, PyErr::from_value));
+            return Err(common.call_method1("_already_used", (callback,)).map_or_else(|error| error, PyErr::from_value));
         }
         slot.set(Some(watcher.clone().unbind()));
         let result = common.call_method1("wait", (watcher, seconds));
@@ -106,8 +95,7 @@ impl Socket {
             let copy = watcher.as_ref().map(|watcher| watcher.clone_ref(py));
             slot.set(watcher);
             if let Some(watcher) = copy {
-                py.import("verdigris._socketcommon")?
-                    .call_method1("cancel_wait", (watcher,))?;
+                py.import("verdigris._socketcommon")?.call_method1("cancel_wait", (watcher,))?;
             }
         }
         Ok(())
