@@ -26,6 +26,8 @@ pub enum Error {
     NotDefaultLoop,
     /// None of the wanted backends works here (libev's backend bits).
     NoBackend(u32),
+    /// This kind of watcher does not exist on this system.
+    Unsupported,
     /// The loop has been destroyed.
     Destroyed,
     /// The system refused; the number is `errno`.
@@ -78,6 +80,7 @@ impl fmt::Display for Error {
                 formatter,
                 "none of the backends {bits:#x} works here; ask for one of supported_backends()"
             ),
+            Error::Unsupported => write!(formatter, "this kind of watcher is not supported on this system"),
             Error::Destroyed => write!(formatter, "operation on destroyed loop"),
             Error::System(number) => write!(formatter, "{}", io::Error::from_raw_os_error(number)),
         }

@@ -1,26 +1,68 @@
 //! An event loop on libev's model that is *pulled*: the caller asks for what is ready and runs it itself.
 //!
-//! Nothing here calls back. `Loop::next` says what is to be done next, and nothing of the loop is borrowed while the
+//! Nothing here calls back. [`Loop::next`] says what is to be done next, and nothing of the loop is borrowed while the
 //! caller does it, nor while the operating system blocks:
 //!
 //! ```text
 //!   enter(mode)
-//!     next() -> Event{key, data, revents}   a watcher or a one-shot wait has something: act on `data`
+//!     next() -> Event{key, data, revents}   a watcher or a one-shot wait is due: act on `data`
 //!            -> Soon(data)                  an entry of the run-soon queue: act on `data`
 //!            -> Block(wait)                 nothing is ready: absorb(wait.block())
 //!            -> Done                        this run is over
 //!   leave()
 //! ```
+//!
+//! The payload is any `Copy` type: an index, a pointer, a small enum.
+//!
+//! ```
+//! use verdigris_loop::{Flags, Loop, Mode, Step};
+//!
+//! let mut event_loop = Loop::new(Flags::AUTO)?;
+//! event_loop.wait_timer(1_000_000, 0, "a millisecond later");
+//! event_loop.call_soon("at once");
+//! event_loop.enter(Mode::Default);
+//! loop {
+//!     match event_loop.next() {
+//!         Step::Soon(what) | Step::Event { data: what, .. } => println!("{what}"),
+//!         Step::Block(wait) => event_loop.absorb(wait.block()),
+//!         Step::Done => break,
+//!     }
+//! }
+//! event_loop.leave();
+//! # Ok::<(), verdigris_loop::Error>(())
+//! ```
 #![deny(unsafe_code)]
+#![warn(missing_docs)]
 
+mod backend;
+mod clock;
 mod error;
+mod event_loop;
 mod events;
+mod fds;
+mod fork;
+mod heap;
 mod key;
+mod kinds;
+mod pending;
+mod remote;
+mod run;
+mod signals;
+mod slab;
+mod soon;
 mod spec;
-mod stub;
+mod timers;
+mod verify;
+mod wait;
+mod watchers;
 
+pub use backend::{Script, embeddable_backends, recommended_backends, supported_backends};
+pub use clock::wall_clock_ns;
 pub use error::{Error, Result};
+pub use event_loop::Loop;
 pub use events::{Break, Events, Flags, MAX_PRIORITY, MIN_PRIORITY, Mode};
 pub use key::{Key, SoonKey};
+pub use remote::{AsyncSender, Remote};
+pub use run::{Ready, Step};
 pub use spec::Spec;
-pub use stub::*;
+pub use wait::{Wait, Woken};

@@ -1,0 +1,216 @@
+//! How a loop asks the operating system: one file per way, behind the contract of this file.
+//!
+//! The contract. An *interest* is a byte: READ, WRITE, and EDGE (tell once per change, for both directions).
+//!
+//! * `change` makes the kernel's interest in an fd what the loop wants, or fails with the fd's error. It says what the
+//!   kernel knows afterwards. It may be lazy about *less* interest: an unwanted event comes back through `narrow`.
+//! * A fresh fd may be another file under an old number: nothing known about it holds.
+//! * A registration carries a generation, and so does each report: a report of an older file is recognised.
+//! * `sleeper` hands out everything that is needed to wait, owned: the backend may be changed while the sleeper is away.
+//!   What it brings back is read by `report`, and `recycle` takes it home.
+//! * `recreate` begins anew with kernel objects of its own (after a fork), knowing no fd but the waker.
+
+mod epoll;
+mod scripted;
+mod waker;
+
+use std::sync::Arc;
+
+use crate::{Flags, Result};
+
+pub(crate) use epoll::Epoll;
+pub use scripted::Script;
+pub(crate) use scripted::Scripted;
+pub(crate) use waker::{SignalMask, Waker};
+
+/// Interest: reading.
+pub(crate) const READ: u8 = 1;
+/// Interest: writing.
+pub(crate) const WRITE: u8 = 2;
+/// Interest: both directions, told once per change.
+pub(crate) const EDGE: u8 = 4;
+
+/// The number that stands for the waker in a report.
+pub(crate) const WAKER_FD: i32 = -1;
+
+/// What the loop wants for an fd, and what is known about it.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Change {
+    /// What was wanted before.
+    pub(crate) before: u8,
+    /// What the kernel was last told.
+    pub(crate) kernel: u8,
+    /// What is wanted now.
+    pub(crate) wanted: u8,
+    /// Of the present registration.
+    pub(crate) generation: u32,
+}
+
+/// What holds after a change.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Applied {
+    pub(crate) kernel: u8,
+    pub(crate) generation: u32,
+    /// The kernel cannot watch it because it never blocks (a regular file, LV-IO9).
+    pub(crate) always_ready: bool,
+}
+
+/// Something happened to an fd.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Report {
+    pub(crate) fd: i32,
+    pub(crate) generation: u32,
+    /// READ and WRITE; errors and hang-ups are both.
+    pub(crate) events: u8,
+    /// READ and WRITE without those that only stand for an error or hang-up.
+    pub(crate) plain: u8,
+    /// The fd is not open at all (poll and select find out only when they wait).
+    pub(crate) invalid: bool,
+}
+
+/// The backends by name.
+pub(crate) enum Backend {
+    Epoll(Epoll),
+    Scripted(Scripted),
+}
+
+/// What waits: owned, sendable, knows nothing of the loop.
+pub(crate) enum Sleeper {
+    Epoll(epoll::EpollSleeper),
+    Scripted(scripted::ScriptedSleeper),
+}
+
+impl Backend {
+    /// The first of the wanted backends that works (LV-L04).
+    pub(crate) fn new(flags: Flags, waker: &Waker) -> Result<Backend> {
+        let wanted = match flags.0 & Flags::BACKENDS {
+            0 => recommended_backends(),
+            some => some,
+        };
+        if wanted & Flags::EPOLL.0 != 0
+            && let Ok(epoll) = Epoll::new(waker)
+        {
+            return Ok(Backend::Epoll(epoll));
+        }
+        Err(crate::Error::NoBackend(wanted))
+    }
+
+    pub(crate) fn bit(&self) -> u32 {
+        match self {
+            Backend::Epoll(_) => Flags::EPOLL.0,
+            Backend::Scripted(_) => 0,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Backend::Epoll(_) => "epoll",
+            Backend::Scripted(_) => "scripted",
+        }
+    }
+
+    pub(crate) fn fileno(&self) -> Option<i32> {
+        match self {
+            Backend::Epoll(epoll) => Some(epoll.fileno()),
+            Backend::Scripted(_) => None,
+        }
+    }
+
+    /// Whether EDGE can be asked for.
+    pub(crate) fn has_edges(&self) -> bool {
+        match self {
+            Backend::Epoll(_) => true,
+            Backend::Scripted(scripted) => scripted.has_edges(),
+        }
+    }
+
+    /// The shortest wait that is worth asking for (LV-C10).
+    pub(crate) fn shortest_wait_ns(&self) -> i64 {
+        match self {
+            Backend::Epoll(epoll) => epoll.shortest_wait_ns(),
+            Backend::Scripted(_) => 1,
+        }
+    }
+
+    pub(crate) fn change(&mut self, fd: i32, change: Change) -> std::result::Result<Applied, i32> {
+        match self {
+            Backend::Epoll(epoll) => epoll.change(fd, change),
+            Backend::Scripted(scripted) => scripted.change(fd, change),
+        }
+    }
+
+    /// An event came that nobody wants: leave only `wanted`. False when that is impossible (LV-B05).
+    pub(crate) fn narrow(&mut self, fd: i32, wanted: u8, generation: u32) -> bool {
+        match self {
+            Backend::Epoll(epoll) => epoll.narrow(fd, wanted, generation),
+            Backend::Scripted(scripted) => scripted.narrow(fd, wanted),
+        }
+    }
+
+    pub(crate) fn recreate(&mut self, waker: &Waker) -> Result<()> {
+        match self {
+            Backend::Epoll(epoll) => epoll.recreate(waker),
+            Backend::Scripted(scripted) => {
+                scripted.recreate();
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn sleeper(&mut self) -> Sleeper {
+        match self {
+            Backend::Epoll(epoll) => Sleeper::Epoll(epoll.sleeper()),
+            Backend::Scripted(scripted) => Sleeper::Scripted(scripted.sleeper()),
+        }
+    }
+
+    pub(crate) fn recycle(&mut self, sleeper: Sleeper) {
+        match (self, sleeper) {
+            (Backend::Epoll(epoll), Sleeper::Epoll(sleeper)) => epoll.recycle(sleeper),
+            (Backend::Scripted(scripted), Sleeper::Scripted(sleeper)) => scripted.recycle(sleeper),
+            _ => {}
+        }
+    }
+}
+
+impl Sleeper {
+    /// Waits at most `timeout_ns` (0: looks; None: for ever) with `mask` as the signal mask.
+    pub(crate) fn wait(&mut self, timeout_ns: Option<i64>, mask: Option<&SignalMask>) -> std::result::Result<(), i32> {
+        match self {
+            Sleeper::Epoll(sleeper) => sleeper.wait(timeout_ns, mask),
+            Sleeper::Scripted(sleeper) => sleeper.wait(timeout_ns),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Sleeper::Epoll(sleeper) => sleeper.len(),
+            Sleeper::Scripted(sleeper) => sleeper.len(),
+        }
+    }
+
+    pub(crate) fn report(&self, place: usize) -> Option<Report> {
+        match self {
+            Sleeper::Epoll(sleeper) => sleeper.report(place),
+            Sleeper::Scripted(sleeper) => sleeper.report(place),
+        }
+    }
+}
+
+/// Backends that this machine has (LV-L05).
+pub fn supported_backends() -> u32 {
+    Flags::EPOLL.0
+}
+
+/// Backends that are chosen when none is asked for (LV-L06).
+pub fn recommended_backends() -> u32 {
+    Flags::EPOLL.0
+}
+
+/// Backends whose loop can be embedded in another by its file descriptor (LV-L07).
+pub fn embeddable_backends() -> u32 {
+    Flags::EPOLL.0 | Flags::KQUEUE.0
+}
+
+/// A kernel object that a sleeper and its backend both hold.
+pub(crate) type SharedFd = Arc<std::os::fd::OwnedFd>;

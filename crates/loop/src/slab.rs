@@ -1,0 +1,145 @@
+//! Where watchers and one-shot waits live: an array with generational places, so that nothing is allocated per wait
+//! and an outdated `Key` hits nobody.
+//!
+//! An entry is kept small (56 bytes with an 8-byte payload): a hundred thousand sleeping greenlets are a hundred
+//! thousand of these, plus 20 bytes each in the timer heap. What only rare kinds need is boxed.
+
+use crate::kinds::Kind;
+use crate::{Events, Key};
+
+/// "No index": the end of a list, or of nothing.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// The watcher is started (a wait: not yet due).
+pub(crate) const ACTIVE: u8 = 1;
+/// A one-shot wait: freed when delivered.
+pub(crate) const ONE_SHOT: u8 = 2;
+/// Does not keep the loop alive while active.
+pub(crate) const UNCOUNTED: u8 = 4;
+
+pub(crate) struct Entry<T> {
+    pub(crate) generation: u32,
+    /// Its place in the pending queue of its priority, plus one; 0 when it is not pending.
+    pub(crate) pending: u32,
+    pub(crate) flags: u8,
+    /// As set; clamped when the watcher starts, and wherever it is used.
+    pub(crate) priority: i8,
+    pub(crate) data: T,
+    pub(crate) kind: Kind,
+}
+
+impl<T> Entry<T> {
+    pub(crate) fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+pub(crate) struct Slab<T> {
+    entries: Vec<Entry<T>>,
+    free: u32,
+    live: usize,
+}
+
+impl<T: Copy> Slab<T> {
+    pub(crate) const fn new() -> Slab<T> {
+        Slab { entries: Vec::new(), free: NONE, live: 0 }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.live
+    }
+
+    pub(crate) fn insert(&mut self, kind: Kind, flags: u8, priority: i8, data: T) -> u32 {
+        self.live += 1;
+        if let Some(entry) = self.entries.get_mut(self.free as usize) {
+            let index = self.free;
+            if let Kind::Vacant { next } = entry.kind {
+                self.free = next;
+            }
+            entry.pending = 0;
+            entry.flags = flags;
+            entry.priority = priority;
+            entry.data = data;
+            entry.kind = kind;
+            return index;
+        }
+        let index = self.entries.len() as u32;
+        self.entries.push(Entry { generation: 1, pending: 0, flags, priority, data, kind });
+        index
+    }
+
+    /// Frees the place; its old keys are worth nothing from now on.
+    pub(crate) fn remove(&mut self, index: u32) -> Option<(Kind, T)> {
+        let entry = self.entries.get_mut(index as usize)?;
+        if matches!(entry.kind, Kind::Vacant { .. }) {
+            return None;
+        }
+        let kind = std::mem::replace(&mut entry.kind, Kind::Vacant { next: self.free });
+        entry.generation = entry.generation.wrapping_add(1).max(1);
+        entry.flags = 0;
+        self.free = index;
+        self.live -= 1;
+        Some((kind, entry.data))
+    }
+
+    pub(crate) fn key(&self, index: u32) -> Key {
+        Key::new(index, self[index].generation)
+    }
+
+    /// The index behind a key, if it is still the same thing.
+    pub(crate) fn find(&self, key: Key) -> Option<u32> {
+        let entry = self.entries.get(key.index() as usize)?;
+        let same = entry.generation == key.generation() && !matches!(entry.kind, Kind::Vacant { .. });
+        same.then_some(key.index())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Entry<T>)> {
+        let occupied = |(_, entry): &(usize, &Entry<T>)| !matches!(entry.kind, Kind::Vacant { .. });
+        self.entries.iter().enumerate().filter(occupied).map(|(index, entry)| (index as u32, entry))
+    }
+}
+
+impl<T> std::ops::Index<u32> for Slab<T> {
+    type Output = Entry<T>;
+    fn index(&self, index: u32) -> &Entry<T> {
+        &self.entries[index as usize]
+    }
+}
+
+impl<T> std::ops::IndexMut<u32> for Slab<T> {
+    fn index_mut(&mut self, index: u32) -> &mut Entry<T> {
+        &mut self.entries[index as usize]
+    }
+}
+
+/// The two event bits that a file descriptor's mask is made of, as the byte the tables hold.
+pub(crate) fn mask(events: Events) -> u8 {
+    (events.bits() & 3) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_outlives_its_place_without_hitting_the_next_tenant() {
+        let mut slab = Slab::new();
+        let first = slab.insert(Kind::Timer { remaining_ns: 0, repeat_ns: 0 }, 0, 0, 'a');
+        let old = slab.key(first);
+        assert_eq!(slab.find(old), Some(first));
+        assert_eq!(slab.remove(first).map(|(_, data)| data), Some('a'));
+        assert_eq!(slab.find(old), None);
+        let second = slab.insert(Kind::Timer { remaining_ns: 0, repeat_ns: 0 }, 0, 0, 'b');
+        assert_eq!(first, second, "the place is used again");
+        assert_eq!(slab.find(old), None);
+        assert!(slab.remove(second).is_some());
+        assert!(slab.remove(second).is_none());
+        assert_eq!(slab.len(), 0);
+    }
+
+    #[test]
+    fn an_entry_stays_small() {
+        assert!(size_of::<Entry<usize>>() <= 56, "{}", size_of::<Entry<usize>>());
+    }
+}

@@ -1,0 +1,55 @@
+//! A wait of the loop as a thing of its own: it can be carried to where the operating system blocks (without the
+//! interpreter's lock, say) while nothing of the loop is borrowed.
+
+use crate::backend::{SignalMask, Sleeper};
+
+/// What the operating system is to wait for. Owned and `Send`.
+pub struct Wait {
+    /// True in the second stage of a guarded wait (`Loop::set_guard_signals`): call `mask_signals`, then run the check
+    /// for signals, then `block`.
+    pub masked: bool,
+    pub(crate) sleeper: Sleeper,
+    pub(crate) timeout_ns: Option<i64>,
+    /// Sleep this long before looking at all (LV-R18).
+    pub(crate) pause_ns: i64,
+    /// The monotonic time until which the loop has nothing to do by itself.
+    pub(crate) until_ns: i64,
+    pub(crate) mask: Option<SignalMask>,
+}
+
+impl Wait {
+    /// Blocks every signal in the calling thread, until `block` returns or this is dropped. While `block` waits, the
+    /// thread's former mask holds: a signal that came since ends the wait at once.
+    pub fn mask_signals(&mut self) {
+        if self.mask.is_none() {
+            self.mask = Some(SignalMask::block_all());
+        }
+    }
+
+    /// How long it will wait at most, in nanoseconds; None: for ever.
+    pub fn timeout_ns(&self) -> Option<i64> {
+        self.timeout_ns
+    }
+
+    /// Waits. To be called in the thread of the loop (the mask is the thread's).
+    pub fn block(mut self) -> Woken {
+        if self.pause_ns > 0 {
+            std::thread::sleep(std::time::Duration::from_nanos(self.pause_ns as u64));
+        }
+        let outcome = self.sleeper.wait(self.timeout_ns, self.mask.as_ref());
+        Woken { sleeper: self.sleeper, errno: outcome.err() }
+    }
+}
+
+/// What a `Wait` brought back; for `Loop::absorb`.
+pub struct Woken {
+    pub(crate) sleeper: Sleeper,
+    pub(crate) errno: Option<i32>,
+}
+
+impl Woken {
+    /// Whether a signal handler ran in this thread and ended the wait.
+    pub fn interrupted(&self) -> bool {
+        self.errno == Some(libc::EINTR)
+    }
+}
