@@ -48,7 +48,7 @@ pub fn wall_clock_ns() -> i64 {
 }
 
 fn nanoseconds(time: rustix::time::Timespec) -> i64 {
-    time.tv_sec.saturating_mul(SECOND_NS).saturating_add(time.tv_nsec as i64)
+    time.tv_sec.saturating_mul(SECOND_NS).saturating_add(time.tv_nsec)
 }
 
 /// The loop's cached time.
@@ -68,7 +68,13 @@ impl Now {
     pub(crate) fn new(clock: Clock) -> Now {
         let monotonic_ns = clock.monotonic();
         let wall_ns = clock.wall();
-        Now { clock, monotonic_ns, wall_ns, difference_ns: wall_ns - monotonic_ns, wall_read_ns: monotonic_ns }
+        Now {
+            clock,
+            monotonic_ns,
+            wall_ns,
+            difference_ns: wall_ns - monotonic_ns,
+            wall_read_ns: monotonic_ns,
+        }
     }
 
     /// Reads the clock(s). True when the wall clock jumped: periodics are to be reconsidered.

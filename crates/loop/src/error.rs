@@ -61,10 +61,16 @@ impl fmt::Display for Error {
             ),
             Error::NegativeFd(fd) => write!(formatter, "fd must be non-negative: {fd}"),
             Error::IllegalEvents(bits) => {
-                write!(formatter, "illegal event mask: {bits}; only READ (1) and WRITE (2) can be watched")
+                write!(
+                    formatter,
+                    "illegal event mask: {bits}; only READ (1) and WRITE (2) can be watched"
+                )
             }
             Error::IllegalSignal(number) => {
-                write!(formatter, "illegal signal number: {number}; it must be 1 to 64 and possible to catch")
+                write!(
+                    formatter,
+                    "illegal signal number: {number}; it must be 1 to 64 and possible to catch"
+                )
             }
             Error::SignalTaken(number) => write!(
                 formatter,

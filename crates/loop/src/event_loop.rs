@@ -74,7 +74,10 @@ impl<T> Loop<T> {
         let script = Script::new(clock.clone());
         let shared = Arc::new(Shared::new(make_wakeup()?));
         let backend = Backend::Scripted(Scripted::new(script.clone()));
-        Ok((Loop::assemble(Flags::AUTO, shared, backend, Clock::Manual(clock)), script))
+        Ok((
+            Loop::assemble(Flags::AUTO, shared, backend, Clock::Manual(clock)),
+            script,
+        ))
     }
 
     fn assemble(flags: Flags, shared: Arc<Shared<T>>, backend: Backend, clock: Clock) -> Loop<T>
@@ -193,7 +196,8 @@ impl<T: Copy> Loop<T> {
     pub fn resume(&mut self) {
         self.now.expire();
         self.update_time();
-        self.timers.shift_all(self.now.monotonic_ns.saturating_sub(self.suspended_at_ns));
+        self.timers
+            .shift_all(self.now.monotonic_ns.saturating_sub(self.suspended_at_ns));
         self.suspended_at_ns = self.now.monotonic_ns;
     }
 

@@ -35,7 +35,14 @@ pub(crate) struct Slot {
     ready: u8,
 }
 
-const EMPTY: Slot = Slot { head: NONE, generation: 0, wanted: 0, kernel: 0, flags: 0, ready: READ | WRITE };
+const EMPTY: Slot = Slot {
+    head: NONE,
+    generation: 0,
+    wanted: 0,
+    kernel: 0,
+    flags: 0,
+    ready: READ | WRITE,
+};
 
 #[derive(Default)]
 pub(crate) struct Fds {
@@ -96,7 +103,13 @@ impl<T: Copy> Loop<T> {
         let slot = self.fds.slot_or_new(fd)?;
         let adopted = slot.flags & ADOPTED != 0;
         let ready = if adopted { slot.ready & wanted } else { 0 };
-        let kind = Kind::Io { fd, events: wanted, fresh: false, next: NONE, previous: NONE };
+        let kind = Kind::Io {
+            fd,
+            events: wanted,
+            fresh: false,
+            next: NONE,
+            previous: NONE,
+        };
         if ready != 0 {
             let index = self.slab.insert(kind, ONE_SHOT, 0, data);
             self.feed_index(index, Events::from_bits(ready.into()));
@@ -138,7 +151,11 @@ impl<T: Copy> Loop<T> {
         while next != NONE {
             let index = next;
             let entry = &self.slab[index];
-            next = if let Kind::Io { next, .. } = entry.kind { next } else { NONE };
+            next = if let Kind::Io { next, .. } = entry.kind {
+                next
+            } else {
+                NONE
+            };
             if entry.has(ONE_SHOT) {
                 waited.extend(self.cancel_index(index));
             }
@@ -149,7 +166,12 @@ impl<T: Copy> Loop<T> {
             self.backend.narrow(fd, 0, slot.generation);
         }
         if let Some(slot) = self.fds.slot(fd) {
-            *slot = Slot { kernel: 0, wanted: 0, ready: READ | WRITE, ..*slot };
+            *slot = Slot {
+                kernel: 0,
+                wanted: 0,
+                ready: READ | WRITE,
+                ..*slot
+            };
             slot.flags &= !(ADOPTED | ALWAYS);
             slot.generation = slot.generation.wrapping_add(1);
             if slot.head != NONE {
@@ -192,7 +214,9 @@ impl<T: Copy> Loop<T> {
     // ---- the list of what watches an fd
 
     pub(crate) fn link_io(&mut self, index: u32) {
-        let Kind::Io { fd, .. } = self.slab[index].kind else { return };
+        let Kind::Io { fd, .. } = self.slab[index].kind else {
+            return;
+        };
         let Some(slot) = self.fds.slot(fd) else { return };
         let head = std::mem::replace(&mut slot.head, index);
         if let Kind::Io { next, previous, .. } = &mut self.slab[index].kind {
@@ -206,7 +230,9 @@ impl<T: Copy> Loop<T> {
     }
 
     pub(crate) fn unlink_io(&mut self, index: u32) {
-        let Kind::Io { fd, next, previous, .. } = self.slab[index].kind else { return };
+        let Kind::Io { fd, next, previous, .. } = self.slab[index].kind else {
+            return;
+        };
         if previous == NONE {
             if let Some(slot) = self.fds.slot(fd) {
                 slot.head = next;
@@ -223,7 +249,9 @@ impl<T: Copy> Loop<T> {
 
     /// Starts an io watcher (not a wait).
     pub(crate) fn start_io(&mut self, index: u32) -> Result<()> {
-        let Kind::Io { fd, ref mut fresh, .. } = self.slab[index].kind else { return Err(Error::WrongKind) };
+        let Kind::Io { fd, ref mut fresh, .. } = self.slab[index].kind else {
+            return Err(Error::WrongKind);
+        };
         let also = if std::mem::replace(fresh, false) { FRESH } else { 0 };
         self.fds.slot_or_new(fd)?;
         self.link_io(index);
@@ -233,7 +261,9 @@ impl<T: Copy> Loop<T> {
 
     /// Takes a watcher or wait off its fd.
     pub(crate) fn stop_io(&mut self, index: u32) {
-        let Kind::Io { fd, .. } = self.slab[index].kind else { return };
+        let Kind::Io { fd, .. } = self.slab[index].kind else {
+            return;
+        };
         self.unlink_io(index);
         self.note_less(fd);
     }
@@ -281,15 +311,28 @@ impl<T: Copy> Loop<T> {
         if wanted == before && !fresh {
             return Ok(());
         }
-        let kernel = if fresh && slot.flags & ADOPTED != 0 { 0 } else { slot.kernel };
-        let change = Change { before, kernel, wanted, generation: slot.generation };
+        let kernel = if fresh && slot.flags & ADOPTED != 0 {
+            0
+        } else {
+            slot.kernel
+        };
+        let change = Change {
+            before,
+            kernel,
+            wanted,
+            generation: slot.generation,
+        };
         let applied = self.backend.change(fd, change);
         let Some(slot) = self.fds.slot(fd) else { return Ok(()) };
         if wanted != 0 {
             slot.flags &= !FRESH;
         }
         match applied {
-            Ok(Applied { kernel, generation, always_ready }) => {
+            Ok(Applied {
+                kernel,
+                generation,
+                always_ready,
+            }) => {
                 slot.kernel = kernel;
                 slot.generation = generation;
                 if wanted != 0 {
@@ -316,14 +359,27 @@ impl<T: Copy> Loop<T> {
         let mut next = slot.head;
         while next != NONE {
             let entry = &self.slab[next];
-            let Kind::Io { events, next: after, .. } = entry.kind else { break };
-            *(if adopted && entry.has(ONE_SHOT) { &mut waits } else { &mut level }) |= events;
+            let Kind::Io {
+                events, next: after, ..
+            } = entry.kind
+            else {
+                break;
+            };
+            *(if adopted && entry.has(ONE_SHOT) {
+                &mut waits
+            } else {
+                &mut level
+            }) |= events;
             next = after;
         }
         if !adopted || level != 0 {
             return level | waits;
         }
-        if waits != 0 || slot.kernel != 0 && slot.flags & FRESH == 0 { EDGE | READ | WRITE } else { 0 }
+        if waits != 0 || slot.kernel != 0 && slot.flags & FRESH == 0 {
+            EDGE | READ | WRITE
+        } else {
+            0
+        }
     }
 
     /// The fd cannot be watched: everything on it stops and is told so (LV-IO10, LV-W09).
@@ -345,7 +401,13 @@ impl<T: Copy> Loop<T> {
 
     /// One report of the backend.
     pub(crate) fn absorb_report(&mut self, report: Report) {
-        let Report { fd, generation, events, plain, invalid } = report;
+        let Report {
+            fd,
+            generation,
+            events,
+            plain,
+            invalid,
+        } = report;
         if invalid {
             return self.kill_fd(fd);
         }
@@ -381,7 +443,12 @@ impl<T: Copy> Loop<T> {
         while next != NONE {
             let index = next;
             let entry = &self.slab[index];
-            let Kind::Io { events, next: after, .. } = entry.kind else { break };
+            let Kind::Io {
+                events, next: after, ..
+            } = entry.kind
+            else {
+                break;
+            };
             let one_shot = entry.has(ONE_SHOT);
             next = after;
             if events & selected == 0 {
@@ -449,16 +516,27 @@ impl<T: Copy> Loop<T> {
         for (fd, slot) in self.fds.slots.iter().enumerate() {
             let listed = self.fds.changes.iter().filter(|&&change| change as usize == fd).count();
             if listed != usize::from(slot.flags & CHANGED != 0) {
-                return Err(format!("fd {fd}: listed {listed} times as changed, flags {:#x}", slot.flags));
+                return Err(format!(
+                    "fd {fd}: listed {listed} times as changed, flags {:#x}",
+                    slot.flags
+                ));
             }
             let (mut next, mut before) = (slot.head, NONE);
             while next != NONE {
                 let entry = &self.slab[next];
-                let Kind::Io { fd: named, next: after, previous, .. } = entry.kind else {
+                let Kind::Io {
+                    fd: named,
+                    next: after,
+                    previous,
+                    ..
+                } = entry.kind
+                else {
                     return Err(format!("fd {fd}: entry {next} in its list is not io"));
                 };
                 if named as usize != fd || previous != before || !entry.has(ACTIVE) {
-                    return Err(format!("fd {fd}: entry {next} in its list is for {named}, after {previous}"));
+                    return Err(format!(
+                        "fd {fd}: entry {next} in its list is for {named}, after {previous}"
+                    ));
                 }
                 (before, next) = (next, after);
             }

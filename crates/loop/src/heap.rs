@@ -26,8 +26,7 @@ struct Node {
 
 impl Node {
     fn before(&self, other: &Node) -> bool {
-        self.at < other.at
-            || self.at == other.at && (self.sequence.wrapping_sub(other.sequence) as i32) < 0
+        self.at < other.at || self.at == other.at && (self.sequence.wrapping_sub(other.sequence) as i32) < 0
     }
 }
 
@@ -40,7 +39,18 @@ pub(crate) struct Heap {
 
 impl Heap {
     pub(crate) fn new() -> Heap {
-        Heap { nodes: vec![Node { at: i64::MIN, sequence: 0, id: ABSENT }; ROOT], positions: Vec::new(), sequence: 0 }
+        Heap {
+            nodes: vec![
+                Node {
+                    at: i64::MIN,
+                    sequence: 0,
+                    id: ABSENT
+                };
+                ROOT
+            ],
+            positions: Vec::new(),
+            sequence: 0,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -54,7 +64,10 @@ impl Heap {
 
     /// The earliest entry if its deadline is strictly before `now` (LV-T3): it stays in the heap.
     pub(crate) fn due(&self, now: i64) -> Option<(u32, i64)> {
-        self.nodes.get(ROOT).filter(|node| node.at < now).map(|node| (node.id, node.at))
+        self.nodes
+            .get(ROOT)
+            .filter(|node| node.at < now)
+            .map(|node| (node.id, node.at))
     }
 
     /// The deadline of `id`.
@@ -68,7 +81,11 @@ impl Heap {
         if self.positions.len() <= id as usize {
             self.positions.resize(id as usize + 1, ABSENT);
         }
-        let node = Node { at, sequence: self.next_sequence(), id };
+        let node = Node {
+            at,
+            sequence: self.next_sequence(),
+            id,
+        };
         self.nodes.push(node);
         self.sift_up(self.nodes.len() - 1, node);
     }
@@ -90,7 +107,11 @@ impl Heap {
     pub(crate) fn update(&mut self, id: u32, at: i64) {
         match self.position(id) {
             Some(position) => {
-                let node = Node { at, sequence: self.next_sequence(), id };
+                let node = Node {
+                    at,
+                    sequence: self.next_sequence(),
+                    id,
+                };
                 self.settle(position, node);
             }
             None => self.push(id, at),

@@ -48,7 +48,13 @@ impl Pending {
 
     /// Adds one of the marks.
     pub(crate) fn push_mark(&mut self, level: usize, mark: u32) {
-        self.push_item(level, Item { index: mark, revents: Events::NONE });
+        self.push_item(
+            level,
+            Item {
+                index: mark,
+                revents: Events::NONE,
+            },
+        );
     }
 
     fn push_item(&mut self, level: usize, item: Item) -> u32 {
@@ -68,7 +74,9 @@ impl Pending {
     /// Takes a watcher out; what it was pending for. Its place stays as a blank, except at the end.
     pub(crate) fn clear(&mut self, level: usize, pending: u32) -> Events {
         let queue = &mut self.queues[level];
-        let Some(item) = queue.get_mut(pending as usize - 1) else { return Events::NONE };
+        let Some(item) = queue.get_mut(pending as usize - 1) else {
+            return Events::NONE;
+        };
         item.index = NONE;
         let revents = item.revents;
         self.count -= 1;
@@ -115,7 +123,9 @@ impl Pending {
 
     /// Which watcher is recorded at this place, for `verify`.
     pub(crate) fn at(&self, level: usize, pending: u32) -> Option<u32> {
-        self.queues[level].get((pending as usize).checked_sub(1)?).map(|item| item.index)
+        self.queues[level]
+            .get((pending as usize).checked_sub(1)?)
+            .map(|item| item.index)
     }
 }
 

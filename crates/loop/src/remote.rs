@@ -73,7 +73,11 @@ impl Wakeup {
     }
 
     pub(crate) fn take_signals(&self) -> u64 {
-        if self.signals.load(Ordering::SeqCst) == 0 { 0 } else { self.signals.swap(0, Ordering::SeqCst) }
+        if self.signals.load(Ordering::SeqCst) == 0 {
+            0
+        } else {
+            self.signals.swap(0, Ordering::SeqCst)
+        }
     }
 
     pub(crate) fn take_asyncs(&self) -> bool {
@@ -96,13 +100,20 @@ struct Lane<T> {
 
 impl<T> Lane<T> {
     fn new() -> Lane<T> {
-        Lane { queue: Mutex::new(Vec::new()), next: OnceLock::new() }
+        Lane {
+            queue: Mutex::new(Vec::new()),
+            next: OnceLock::new(),
+        }
     }
 }
 
 impl<T> Shared<T> {
     pub(crate) fn new(wakeup: Arc<Wakeup>) -> Shared<T> {
-        Shared { wakeup, queued: AtomicBool::new(false), lane: Lane::new() }
+        Shared {
+            wakeup,
+            queued: AtomicBool::new(false),
+            lane: Lane::new(),
+        }
     }
 
     /// Whether `take_queued` would bring something.
@@ -141,7 +152,9 @@ pub struct Remote<T> {
 
 impl<T> Clone for Remote<T> {
     fn clone(&self) -> Remote<T> {
-        Remote { shared: self.shared.clone() }
+        Remote {
+            shared: self.shared.clone(),
+        }
     }
 }
 
@@ -152,7 +165,12 @@ impl<T> Remote<T> {
 
     /// Queues `data` to run soon and wakes the loop (GV-36). Keeps the loop alive until it ran. Not for signal handlers.
     pub fn call_soon_threadsafe(&self, data: T) {
-        self.shared.last_lane().queue.lock().unwrap_or_else(PoisonError::into_inner).push(data);
+        self.shared
+            .last_lane()
+            .queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(data);
         self.shared.queued.store(true, Ordering::SeqCst);
         self.shared.wakeup.wake();
     }

@@ -104,15 +104,24 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) const OUTSIDE: Run =
-        Run { mode: Mode::Default, phase: Phase::Outside, in_soon: false, soon_count: 0, soon_deadline_ns: 0 };
+    pub(crate) const OUTSIDE: Run = Run {
+        mode: Mode::Default,
+        phase: Phase::Outside,
+        in_soon: false,
+        soon_count: 0,
+        soon_deadline_ns: 0,
+    };
 }
 
 impl<T: Copy> Loop<T> {
     /// Begins a run (nested, if one is in progress). A break asked for before is forgotten (LV-R05).
     pub fn enter(&mut self, mode: Mode) {
         self.outer.push(self.run);
-        self.run = Run { mode, phase: Phase::Entry, ..Run::OUTSIDE };
+        self.run = Run {
+            mode,
+            phase: Phase::Entry,
+            ..Run::OUTSIDE
+        };
         self.breaking = Break::Cancel;
         if mode == Mode::Destroy {
             for place in 0..self.groups.cleanup.len() {
@@ -277,7 +286,13 @@ impl<T: Copy> Loop<T> {
                     self.pending.pop();
                     self.begin_soon();
                 }
-                _ => return Some(Ready::Event { key: self.slab.key(index), data: self.slab[index].data, revents }),
+                _ => {
+                    return Some(Ready::Event {
+                        key: self.slab.key(index),
+                        data: self.slab[index].data,
+                        revents,
+                    });
+                }
             }
         }
     }
@@ -422,7 +437,10 @@ impl<T: Copy> Loop<T> {
         if wait <= NOT_WORTH_WAITING_NS {
             return at_once;
         }
-        (wait.max(self.backend.shortest_wait_ns()).max(self.timeout_collect_ns), until)
+        (
+            wait.max(self.backend.shortest_wait_ns()).max(self.timeout_collect_ns),
+            until,
+        )
     }
 
     /// The monotonic time at which the first timer is due.
@@ -444,11 +462,10 @@ impl<T: Copy> Loop<T> {
         if errno.is_none() {
             for place in 0..sleeper.len() {
                 match sleeper.report(place) {
-                    Some(report) if report.fd == WAKER_FD => {
-                        if report.events & READ != 0 {
-                            self.shared.wakeup.waker.drain();
-                        }
+                    Some(report) if report.fd == WAKER_FD && report.events & READ != 0 => {
+                        self.shared.wakeup.waker.drain();
                     }
+                    Some(report) if report.fd == WAKER_FD => {}
                     Some(report) => self.absorb_report(report),
                     None => {}
                 }

@@ -55,7 +55,9 @@ extern "C" fn handle(signum: libc::c_int) {
 
 fn claim(signum: i32, wakeup: &Arc<Wakeup>) -> Result<Previous> {
     let _guard = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(owner) = OWNERS.get(signum as usize) else { return Err(Error::IllegalSignal(signum)) };
+    let Some(owner) = OWNERS.get(signum as usize) else {
+        return Err(Error::IllegalSignal(signum));
+    };
     if !owner.load(Ordering::SeqCst).is_null() {
         return Err(Error::SignalTaken(signum));
     }
@@ -125,7 +127,9 @@ impl<T: Copy> Loop<T> {
     }
 
     pub(crate) fn stop_signal(&mut self, index: u32, signum: i32) {
-        let Kind::Signal { next, previous, .. } = self.slab[index].kind else { return };
+        let Kind::Signal { next, previous, .. } = self.slab[index].kind else {
+            return;
+        };
         if next != NONE
             && let Kind::Signal { previous: before, .. } = &mut self.slab[next].kind
         {
@@ -149,7 +153,11 @@ impl<T: Copy> Loop<T> {
         let mut next = self.signals.owned.get(&signum).map_or(NONE, |owned| owned.head);
         while next != NONE {
             let index = next;
-            next = if let Kind::Signal { next, .. } = self.slab[index].kind { next } else { NONE };
+            next = if let Kind::Signal { next, .. } = self.slab[index].kind {
+                next
+            } else {
+                NONE
+            };
             self.feed_index(index, Events::SIGNAL);
         }
     }

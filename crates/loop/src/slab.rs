@@ -42,7 +42,11 @@ pub(crate) struct Slab<T> {
 
 impl<T: Copy> Slab<T> {
     pub(crate) const fn new() -> Slab<T> {
-        Slab { entries: Vec::new(), free: NONE, live: 0 }
+        Slab {
+            entries: Vec::new(),
+            free: NONE,
+            live: 0,
+        }
     }
 
     #[cfg(test)]
@@ -65,7 +69,14 @@ impl<T: Copy> Slab<T> {
             return index;
         }
         let index = self.entries.len() as u32;
-        self.entries.push(Entry { generation: 1, pending: 0, flags, priority, data, kind });
+        self.entries.push(Entry {
+            generation: 1,
+            pending: 0,
+            flags,
+            priority,
+            data,
+            kind,
+        });
         index
     }
 
@@ -96,7 +107,11 @@ impl<T: Copy> Slab<T> {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Entry<T>)> {
         let occupied = |(_, entry): &(usize, &Entry<T>)| !matches!(entry.kind, Kind::Vacant { .. });
-        self.entries.iter().enumerate().filter(occupied).map(|(index, entry)| (index as u32, entry))
+        self.entries
+            .iter()
+            .enumerate()
+            .filter(occupied)
+            .map(|(index, entry)| (index as u32, entry))
     }
 }
 
@@ -125,12 +140,28 @@ mod tests {
     #[test]
     fn a_key_outlives_its_place_without_hitting_the_next_tenant() {
         let mut slab = Slab::new();
-        let first = slab.insert(Kind::Timer { remaining_ns: 0, repeat_ns: 0 }, 0, 0, 'a');
+        let first = slab.insert(
+            Kind::Timer {
+                remaining_ns: 0,
+                repeat_ns: 0,
+            },
+            0,
+            0,
+            'a',
+        );
         let old = slab.key(first);
         assert_eq!(slab.find(old), Some(first));
         assert_eq!(slab.remove(first).map(|(_, data)| data), Some('a'));
         assert_eq!(slab.find(old), None);
-        let second = slab.insert(Kind::Timer { remaining_ns: 0, repeat_ns: 0 }, 0, 0, 'b');
+        let second = slab.insert(
+            Kind::Timer {
+                remaining_ns: 0,
+                repeat_ns: 0,
+            },
+            0,
+            0,
+            'b',
+        );
         assert_eq!(first, second, "the place is used again");
         assert_eq!(slab.find(old), None);
         assert!(slab.remove(second).is_some());

@@ -16,7 +16,11 @@ pub(crate) struct SoonQueue<T> {
 
 impl<T: Copy> SoonQueue<T> {
     pub(crate) fn new() -> SoonQueue<T> {
-        SoonQueue { entries: VecDeque::new(), front: 1, live: 0 }
+        SoonQueue {
+            entries: VecDeque::new(),
+            front: 1,
+            live: 0,
+        }
     }
 
     /// How many entries wait.
@@ -49,7 +53,10 @@ impl<T: Copy> SoonQueue<T> {
     }
 
     pub(crate) fn cancel(&mut self, key: SoonKey) -> Option<T> {
-        let data = self.place(key).and_then(|place| self.entries.get_mut(place)).and_then(Option::take)?;
+        let data = self
+            .place(key)
+            .and_then(|place| self.entries.get_mut(place))
+            .and_then(Option::take)?;
         self.live -= 1;
         if self.live == 0 {
             self.front += self.entries.len() as u64;
@@ -59,7 +66,9 @@ impl<T: Copy> SoonQueue<T> {
     }
 
     pub(crate) fn contains(&self, key: SoonKey) -> bool {
-        self.place(key).and_then(|place| self.entries.get(place)).is_some_and(Option::is_some)
+        self.place(key)
+            .and_then(|place| self.entries.get(place))
+            .is_some_and(Option::is_some)
     }
 
     fn place(&self, key: SoonKey) -> Option<usize> {
@@ -89,7 +98,10 @@ mod tests {
         assert_eq!(queue.pop(), Some(1));
         assert!(!queue.contains(keys[1]));
         let later = queue.push(9);
-        assert_eq!([queue.pop(), queue.pop(), queue.pop(), queue.pop()], [Some(2), Some(4), Some(9), None]);
+        assert_eq!(
+            [queue.pop(), queue.pop(), queue.pop(), queue.pop()],
+            [Some(2), Some(4), Some(9), None]
+        );
         assert_eq!(queue.cancel(later), None);
         assert_eq!(queue.len(), 0);
     }

@@ -7,7 +7,10 @@ use crate::{Error, Events, Key, Loop, Result};
 impl<T: Copy> Loop<T> {
     /// Waits once for time to pass, from the cached time on; a time below zero is due at once.
     pub fn wait_timer(&mut self, after_ns: i64, priority: i8, data: T) -> Key {
-        let kind = Kind::Timer { remaining_ns: after_ns, repeat_ns: 0 };
+        let kind = Kind::Timer {
+            remaining_ns: after_ns,
+            repeat_ns: 0,
+        };
         let index = self.slab.insert(kind, ONE_SHOT | ACTIVE, priority, data);
         self.timers.push(index, self.now.monotonic_ns.saturating_add(after_ns));
         self.active += 1;
@@ -17,11 +20,14 @@ impl<T: Copy> Loop<T> {
     /// Starts a repeating timer anew, whatever its state (LV-T6): a cheap inactivity timer.
     pub fn again(&mut self, key: Key) -> Result<()> {
         let index = self.watcher(key)?;
-        let Kind::Timer { repeat_ns, .. } = self.slab[index].kind else { return Err(Error::WrongKind) };
+        let Kind::Timer { repeat_ns, .. } = self.slab[index].kind else {
+            return Err(Error::WrongKind);
+        };
         self.clear_index(index);
         let active = self.slab[index].has(ACTIVE);
         if active && repeat_ns > 0 {
-            self.timers.update(index, self.now.monotonic_ns.saturating_add(repeat_ns));
+            self.timers
+                .update(index, self.now.monotonic_ns.saturating_add(repeat_ns));
         } else if active {
             self.stop_index(index);
         } else if repeat_ns > 0 {

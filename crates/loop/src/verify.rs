@@ -45,7 +45,9 @@ impl<T: Copy> Loop<T> {
             }
         }
         if pending != self.pending.count() || timers != self.timers.len() {
-            return Err(format!("{pending} entries pending and {timers} timers, but the tables differ"));
+            return Err(format!(
+                "{pending} entries pending and {timers} timers, but the tables differ"
+            ));
         }
         Ok(())
     }

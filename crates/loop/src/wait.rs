@@ -14,7 +14,8 @@ pub struct Wait {
     pub(crate) pause_ns: i64,
     /// The monotonic time until which the loop has nothing to do by itself.
     pub(crate) until_ns: i64,
-    pub(crate) mask: Option<SignalMask>,
+    /// Boxed because it is large and rare.
+    pub(crate) mask: Option<Box<SignalMask>>,
 }
 
 impl Wait {
@@ -22,7 +23,7 @@ impl Wait {
     /// thread's former mask holds: a signal that came since ends the wait at once.
     pub fn mask_signals(&mut self) {
         if self.mask.is_none() {
-            self.mask = Some(SignalMask::block_all());
+            self.mask = Some(Box::new(SignalMask::block_all()));
         }
     }
 
@@ -36,8 +37,11 @@ impl Wait {
         if self.pause_ns > 0 {
             std::thread::sleep(std::time::Duration::from_nanos(self.pause_ns as u64));
         }
-        let outcome = self.sleeper.wait(self.timeout_ns, self.mask.as_ref());
-        Woken { sleeper: self.sleeper, errno: outcome.err() }
+        let outcome = self.sleeper.wait(self.timeout_ns, self.mask.as_deref());
+        Woken {
+            sleeper: self.sleeper,
+            errno: outcome.err(),
+        }
     }
 }
 

@@ -74,7 +74,9 @@ impl<T: Copy> Loop<T> {
             return Err(Error::IllegalEvents(events.bits()));
         }
         let active = self.slab[index].has(ACTIVE);
-        let Kind::Io { fd, events: wanted, .. } = &mut self.slab[index].kind else { return Err(Error::WrongKind) };
+        let Kind::Io { fd, events: wanted, .. } = &mut self.slab[index].kind else {
+            return Err(Error::WrongKind);
+        };
         *wanted = mask(events);
         let fd = *fd;
         if active {
@@ -119,7 +121,10 @@ impl<T: Copy> Loop<T> {
 
     /// The priority as it is: as set, or clamped since it was started.
     pub fn priority(&self, key: Key) -> Result<i8> {
-        self.slab.find(key).map(|index| self.slab[index].priority).ok_or(Error::NoSuchKey)
+        self.slab
+            .find(key)
+            .map(|index| self.slab[index].priority)
+            .ok_or(Error::NoSuchKey)
     }
 
     /// Whether it keeps the loop running while it is active (true at first); may be changed at any time.
@@ -138,7 +143,10 @@ impl<T: Copy> Loop<T> {
 
     /// What `set_ref` set.
     pub fn get_ref(&self, key: Key) -> Result<bool> {
-        self.slab.find(key).map(|index| !self.slab[index].has(UNCOUNTED)).ok_or(Error::NoSuchKey)
+        self.slab
+            .find(key)
+            .map(|index| !self.slab[index].has(UNCOUNTED))
+            .ok_or(Error::NoSuchKey)
     }
 
     /// Makes a watcher due, active or not; more bits if it is due already (LV-R24).
@@ -179,7 +187,11 @@ impl<T: Copy> Loop<T> {
     /// Cancels a one-shot wait; None when it was delivered or cancelled before.
     pub fn cancel(&mut self, key: Key) -> Option<T> {
         let index = self.slab.find(key)?;
-        if self.slab[index].has(ONE_SHOT) { self.cancel_index(index) } else { None }
+        if self.slab[index].has(ONE_SHOT) {
+            self.cancel_index(index)
+        } else {
+            None
+        }
     }
 
     // ---- by index
@@ -238,7 +250,8 @@ impl<T: Copy> Loop<T> {
             Kind::Vacant { .. } => return Err(Error::NoSuchKey),
             Kind::Io { .. } => self.start_io(index)?,
             Kind::Timer { remaining_ns, .. } => {
-                self.timers.push(index, self.now.monotonic_ns.saturating_add(remaining_ns));
+                self.timers
+                    .push(index, self.now.monotonic_ns.saturating_add(remaining_ns));
             }
             Kind::Signal { signum, .. } => self.start_signal(index, signum)?,
             Kind::Grouped { .. } | Kind::Async { .. } => self.join_group(index, priority),
@@ -278,7 +291,9 @@ impl<T: Copy> Loop<T> {
     }
 
     fn join_group(&mut self, index: u32, priority: i8) {
-        let Some((group, position)) = self.slab[index].kind.group_mut() else { return };
+        let Some((group, position)) = self.slab[index].kind.group_mut() else {
+            return;
+        };
         let list = self.groups.list(group, priority);
         *position = list.len() as u32;
         list.push(index);
@@ -290,7 +305,9 @@ impl<T: Copy> Loop<T> {
     /// The last takes the place of the one that leaves (LV-Q09).
     fn leave_group(&mut self, index: u32) {
         let priority = self.slab[index].priority;
-        let Some((group, position)) = self.slab[index].kind.group_mut() else { return };
+        let Some((group, position)) = self.slab[index].kind.group_mut() else {
+            return;
+        };
         let place = *position;
         let list = self.groups.list(group, priority);
         if list.get(place as usize) != Some(&index) {
@@ -313,19 +330,33 @@ impl<T: Copy> Loop<T> {
         match spec {
             Spec::Io { fd, .. } if fd < 0 => Err(Error::NegativeFd(fd)),
             Spec::Io { events, .. } if events.bits() > 3 => Err(Error::IllegalEvents(events.bits())),
-            Spec::Io { fd, events } => {
-                Ok(Kind::Io { fd, events: mask(events), fresh: true, next: NONE, previous: NONE })
-            }
+            Spec::Io { fd, events } => Ok(Kind::Io {
+                fd,
+                events: mask(events),
+                fresh: true,
+                next: NONE,
+                previous: NONE,
+            }),
             Spec::Timer { repeat_ns, .. } if repeat_ns < 0 => Err(Error::NegativeRepeat(repeat_ns)),
-            Spec::Timer { after_ns, repeat_ns } => Ok(Kind::Timer { remaining_ns: after_ns, repeat_ns }),
+            Spec::Timer { after_ns, repeat_ns } => Ok(Kind::Timer {
+                remaining_ns: after_ns,
+                repeat_ns,
+            }),
             Spec::Signal { signum } if !(1..=64).contains(&signum) => Err(Error::IllegalSignal(signum)),
-            Spec::Signal { signum } => Ok(Kind::Signal { signum, next: NONE, previous: NONE }),
+            Spec::Signal { signum } => Ok(Kind::Signal {
+                signum,
+                next: NONE,
+                previous: NONE,
+            }),
             Spec::Idle => grouped(Group::Idle),
             Spec::Prepare => grouped(Group::Prepare),
             Spec::Check => grouped(Group::Check),
             Spec::Fork => grouped(Group::Fork),
             Spec::Cleanup => grouped(Group::Cleanup),
-            Spec::Async => Ok(Kind::Async { sent: Arc::new(AtomicBool::new(false)), position: 0 }),
+            Spec::Async => Ok(Kind::Async {
+                sent: Arc::new(AtomicBool::new(false)),
+                position: 0,
+            }),
             Spec::Periodic { .. } | Spec::Child { .. } | Spec::Stat { .. } | Spec::Embed { .. } => {
                 Err(Error::Unsupported)
             }

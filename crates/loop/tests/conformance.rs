@@ -46,7 +46,15 @@ fn nowait_does_not_wait(flags: Flags) {
 fn unread_data_is_told_each_time(flags: Flags) {
     let mut event_loop = make(flags);
     let (mut left, mut right) = pair();
-    let key = event_loop.insert(Spec::Io { fd: left.as_raw_fd(), events: Events::READ }, 1).unwrap();
+    let key = event_loop
+        .insert(
+            Spec::Io {
+                fd: left.as_raw_fd(),
+                events: Events::READ,
+            },
+            1,
+        )
+        .unwrap();
     event_loop.start(key).unwrap();
     right.write_all(b"x").unwrap();
     for _ in 0..3 {
@@ -64,11 +72,22 @@ fn several_watchers_on_one_fd(flags: Flags) {
     let mut event_loop = make(flags);
     let (left, mut right) = pair();
     for (data, events) in [(1, Events::READ), (2, Events::WRITE), (3, Events::READ_WRITE)] {
-        let key = event_loop.insert(Spec::Io { fd: left.as_raw_fd(), events }, data).unwrap();
+        let key = event_loop
+            .insert(
+                Spec::Io {
+                    fd: left.as_raw_fd(),
+                    events,
+                },
+                data,
+            )
+            .unwrap();
         event_loop.start(key).unwrap();
     }
     right.write_all(b"x").unwrap();
-    assert_eq!(trace(&mut event_loop, Mode::Once), ["1 READ", "2 WRITE", "3 READ|WRITE"]);
+    assert_eq!(
+        trace(&mut event_loop, Mode::Once),
+        ["1 READ", "2 WRITE", "3 READ|WRITE"]
+    );
 }
 
 /// A wait is delivered once, several wait at once, and a peer that hangs up wakes them all (LV-IO2).
@@ -119,7 +138,11 @@ fn adopted_sockets(flags: Flags) {
         event_loop.verify().unwrap();
     }
     event_loop.wait_io(fd, Events::WRITE, 2).unwrap();
-    assert_eq!(trace(&mut event_loop, Mode::Default), ["2 WRITE"], "ready as far as is known");
+    assert_eq!(
+        trace(&mut event_loop, Mode::Default),
+        ["2 WRITE"],
+        "ready as far as is known"
+    );
 }
 
 /// A level-triggered watcher on an adopted socket works, and so do waits beside and after it.
@@ -132,7 +155,15 @@ fn a_watcher_on_an_adopted_socket(flags: Flags) {
     event_loop.wait_io(fd, Events::READ, 1).unwrap();
     right.write_all(b"a").unwrap();
     assert_eq!(trace(&mut event_loop, Mode::Once), ["1 READ"]);
-    let watcher = event_loop.insert(Spec::Io { fd, events: Events::READ }, 2).unwrap();
+    let watcher = event_loop
+        .insert(
+            Spec::Io {
+                fd,
+                events: Events::READ,
+            },
+            2,
+        )
+        .unwrap();
     event_loop.start(watcher).unwrap();
     for _ in 0..3 {
         assert_eq!(trace(&mut event_loop, Mode::Once), ["2 READ"]);
@@ -193,7 +224,11 @@ fn closed_behind_our_back(flags: Flags) {
         let kept = duplicate.then(|| left.try_clone().unwrap());
         drop(left);
         let (again, mut peer) = pair();
-        let (again, moved) = if again.as_raw_fd() == fd { (again, None) } else { (peer.try_clone().unwrap(), Some(again)) };
+        let (again, moved) = if again.as_raw_fd() == fd {
+            (again, None)
+        } else {
+            (peer.try_clone().unwrap(), Some(again))
+        };
         if again.as_raw_fd() == fd && moved.is_none() {
             event_loop.wait_io(fd, Events::READ, 2).unwrap();
             // The old file is readable (through the duplicate) and must not be taken for the new one.
@@ -212,7 +247,15 @@ fn regular_files(flags: Flags) {
     let mut event_loop = make(flags);
     let file = std::fs::File::open("/proc/self/exe").unwrap();
     let fd = file.as_raw_fd();
-    let watcher = event_loop.insert(Spec::Io { fd, events: Events::READ_WRITE }, 1).unwrap();
+    let watcher = event_loop
+        .insert(
+            Spec::Io {
+                fd,
+                events: Events::READ_WRITE,
+            },
+            1,
+        )
+        .unwrap();
     event_loop.start(watcher).unwrap();
     for _ in 0..3 {
         assert_eq!(trace(&mut event_loop, Mode::Once), ["1 READ|WRITE"]);
@@ -226,13 +269,27 @@ fn regular_files(flags: Flags) {
 /// LV-IO10, LV-W09: an fd that is not open stops its watchers and tells them; a wait on it fails at once.
 fn bad_file_descriptors(flags: Flags) {
     let mut event_loop = make(flags);
-    let watcher = event_loop.insert(Spec::Io { fd: 9999, events: Events::READ }, 1).unwrap();
+    let watcher = event_loop
+        .insert(
+            Spec::Io {
+                fd: 9999,
+                events: Events::READ,
+            },
+            1,
+        )
+        .unwrap();
     event_loop.start(watcher).unwrap();
     assert_eq!(trace(&mut event_loop, Mode::Default), ["1 READ|WRITE|ERROR"]);
     assert!(!event_loop.is_active(watcher));
-    assert_eq!(event_loop.wait_io(9999, Events::READ, 2), Err(Error::System(libc::EBADF)));
+    assert_eq!(
+        event_loop.wait_io(9999, Events::READ, 2),
+        Err(Error::System(libc::EBADF))
+    );
     assert_eq!(event_loop.wait_io(-1, Events::READ, 2), Err(Error::NegativeFd(-1)));
-    assert_eq!(event_loop.wait_io(0, Events::from_bits(8), 2), Err(Error::IllegalEvents(8)));
+    assert_eq!(
+        event_loop.wait_io(0, Events::from_bits(8), 2),
+        Err(Error::IllegalEvents(8))
+    );
     assert_eq!(event_loop.active_count(), 0);
     event_loop.verify().unwrap();
 }
@@ -242,8 +299,24 @@ fn stopped_in_the_same_batch(flags: Flags) {
     let mut event_loop = make(flags);
     let (left, mut right) = pair();
     let fd = left.as_raw_fd();
-    let first = event_loop.insert(Spec::Io { fd, events: Events::READ }, 1).unwrap();
-    let second = event_loop.insert(Spec::Io { fd, events: Events::READ }, 2).unwrap();
+    let first = event_loop
+        .insert(
+            Spec::Io {
+                fd,
+                events: Events::READ,
+            },
+            1,
+        )
+        .unwrap();
+    let second = event_loop
+        .insert(
+            Spec::Io {
+                fd,
+                events: Events::READ,
+            },
+            2,
+        )
+        .unwrap();
     event_loop.start(first).unwrap();
     event_loop.start(second).unwrap();
     right.write_all(b"x").unwrap();
@@ -303,7 +376,9 @@ fn many_ready_at_once(flags: Flags) {
     let mut event_loop = make(flags);
     let pairs: Vec<_> = (0..300).map(|_| pair()).collect();
     for (number, (left, right)) in pairs.iter().enumerate() {
-        event_loop.wait_io(left.as_raw_fd(), Events::READ, number as u32).unwrap();
+        event_loop
+            .wait_io(left.as_raw_fd(), Events::READ, number as u32)
+            .unwrap();
         (&*right).write_all(b"x").unwrap();
     }
     let mut seen = Vec::new();

@@ -30,7 +30,10 @@ pub(crate) struct Epoll {
 
 impl Epoll {
     pub(crate) fn new(waker: &Waker) -> Result<Epoll> {
-        let mut epoll = Epoll { fd: Arc::new(create(CreateFlags::CLOEXEC)?), events: Vec::new() };
+        let mut epoll = Epoll {
+            fd: Arc::new(create(CreateFlags::CLOEXEC)?),
+            events: Vec::new(),
+        };
         epoll.add_waker(waker)?;
         Ok(epoll)
     }
@@ -40,7 +43,11 @@ impl Epoll {
     }
 
     pub(crate) fn shortest_wait_ns(&self) -> i64 {
-        if NO_NANOSECONDS.load(Ordering::Relaxed) { MILLISECOND_NS } else { 1 }
+        if NO_NANOSECONDS.load(Ordering::Relaxed) {
+            MILLISECOND_NS
+        } else {
+            1
+        }
     }
 
     pub(crate) fn recreate(&mut self, waker: &Waker) -> Result<()> {
@@ -49,10 +56,25 @@ impl Epoll {
     }
 
     pub(crate) fn change(&mut self, fd: i32, change: Change) -> std::result::Result<Applied, i32> {
-        let Change { before, kernel, wanted, generation } = change;
-        let applied = |generation| Ok(Applied { kernel: wanted, generation, always_ready: false });
+        let Change {
+            before,
+            kernel,
+            wanted,
+            generation,
+        } = change;
+        let applied = |generation| {
+            Ok(Applied {
+                kernel: wanted,
+                generation,
+                always_ready: false,
+            })
+        };
         if wanted == 0 {
-            return Ok(Applied { kernel, generation, always_ready: false });
+            return Ok(Applied {
+                kernel,
+                generation,
+                always_ready: false,
+            });
         }
         let next = generation.wrapping_add(1);
         let registered = if before != 0 && kernel != wanted {
@@ -71,13 +93,21 @@ impl Epoll {
                 self.control(libc::EPOLL_CTL_MOD, fd, wanted, generation)?;
                 applied(generation)
             }
-            Err(libc::EPERM) => Ok(Applied { kernel: 0, generation, always_ready: true }),
+            Err(libc::EPERM) => Ok(Applied {
+                kernel: 0,
+                generation,
+                always_ready: true,
+            }),
             Err(errno) => Err(errno),
         }
     }
 
     pub(crate) fn narrow(&mut self, fd: i32, wanted: u8, generation: u32) -> bool {
-        let operation = if wanted == 0 { libc::EPOLL_CTL_DEL } else { libc::EPOLL_CTL_MOD };
+        let operation = if wanted == 0 {
+            libc::EPOLL_CTL_DEL
+        } else {
+            libc::EPOLL_CTL_MOD
+        };
         self.control(operation, fd, wanted, generation).is_ok()
     }
 
@@ -86,7 +116,10 @@ impl Epoll {
         if events.capacity() == 0 {
             events.reserve(FIRST_EVENTS);
         }
-        EpollSleeper { fd: self.fd.clone(), events }
+        EpollSleeper {
+            fd: self.fd.clone(),
+            events,
+        }
     }
 
     pub(crate) fn recycle(&mut self, mut sleeper: EpollSleeper) {
@@ -99,13 +132,19 @@ impl Epoll {
     }
 
     fn add_waker(&mut self, waker: &Waker) -> Result<()> {
-        let event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET) as u32, u64: WAKER_DATA };
+        let event = libc::epoll_event {
+            events: (libc::EPOLLIN | libc::EPOLLET) as u32,
+            u64: WAKER_DATA,
+        };
         control(self.fileno(), libc::EPOLL_CTL_ADD, waker.fd(), event).map_err(crate::Error::System)
     }
 
     fn control(&self, operation: i32, fd: i32, wanted: u8, generation: u32) -> std::result::Result<(), i32> {
         let data = u64::from(fd as u32) | u64::from(generation) << 32;
-        let event = libc::epoll_event { events: kernel_events(wanted), u64: data };
+        let event = libc::epoll_event {
+            events: kernel_events(wanted),
+            u64: data,
+        };
         control(self.fileno(), operation, fd, event)
     }
 }
@@ -136,11 +175,7 @@ pub(crate) struct EpollSleeper {
 }
 
 impl EpollSleeper {
-    pub(crate) fn wait(
-        &mut self,
-        timeout_ns: Option<i64>,
-        mask: Option<&SignalMask>,
-    ) -> std::result::Result<(), i32> {
+    pub(crate) fn wait(&mut self, timeout_ns: Option<i64>, mask: Option<&SignalMask>) -> std::result::Result<(), i32> {
         self.events.clear();
         let outcome = match timeout_ns {
             Some(ns) if ns > 0 && !NO_NANOSECONDS.load(Ordering::Relaxed) => match self.wait_ns(ns, mask) {
@@ -159,7 +194,10 @@ impl EpollSleeper {
     }
 
     fn wait_ns(&mut self, timeout_ns: i64, mask: Option<&SignalMask>) -> std::result::Result<usize, i32> {
-        let timeout = libc::timespec { tv_sec: timeout_ns / 1_000_000_000, tv_nsec: timeout_ns % 1_000_000_000 };
+        let timeout = libc::timespec {
+            tv_sec: timeout_ns / 1_000_000_000,
+            tv_nsec: timeout_ns % 1_000_000_000,
+        };
         let mask = mask.map_or(std::ptr::null(), SignalMask::as_ptr);
         // SAFETY: the kernel writes at most `capacity` events into the buffer's spare room and reads the timeout and
         // the mask (null, or a valid set of which it reads 8 bytes, the size of its own signal set). Called by number,
@@ -175,21 +213,38 @@ impl EpollSleeper {
                 8usize,
             )
         };
-        if outcome < 0 { Err(last_errno()) } else { Ok(outcome as usize) }
+        if outcome < 0 {
+            Err(last_errno())
+        } else {
+            Ok(outcome as usize)
+        }
     }
 
     fn wait_ms(&mut self, timeout_ns: Option<i64>, mask: Option<&SignalMask>) -> std::result::Result<usize, i32> {
         // Rounded up: never early (LV-C11).
         let timeout_ms = match timeout_ns {
             None => -1,
-            Some(ns) => ns.saturating_add(MILLISECOND_NS - 1).div_euclid(MILLISECOND_NS).clamp(0, i32::MAX as i64) as i32,
+            Some(ns) => ns
+                .saturating_add(MILLISECOND_NS - 1)
+                .div_euclid(MILLISECOND_NS)
+                .clamp(0, i32::MAX as i64) as i32,
         };
         let mask = mask.map_or(std::ptr::null(), SignalMask::as_ptr);
         // SAFETY: as above, with the C library's own wrapper.
         let outcome = unsafe {
-            libc::epoll_pwait(self.fd.as_raw_fd(), self.events.as_mut_ptr(), self.room(), timeout_ms, mask)
+            libc::epoll_pwait(
+                self.fd.as_raw_fd(),
+                self.events.as_mut_ptr(),
+                self.room(),
+                timeout_ms,
+                mask,
+            )
         };
-        if outcome < 0 { Err(last_errno()) } else { Ok(outcome as usize) }
+        if outcome < 0 {
+            Err(last_errno())
+        } else {
+            Ok(outcome as usize)
+        }
     }
 
     fn room(&self) -> i32 {
@@ -204,11 +259,25 @@ impl EpollSleeper {
         let event = self.events.get(place)?;
         let (bits, data) = (event.events as i32, event.u64);
         if data == WAKER_DATA {
-            return Some(Report { fd: WAKER_FD, generation: 0, events: 0, plain: 0, invalid: false });
+            return Some(Report {
+                fd: WAKER_FD,
+                generation: 0,
+                events: 0,
+                plain: 0,
+                invalid: false,
+            });
         }
-        let read = if bits & (libc::EPOLLIN | libc::EPOLLRDHUP) != 0 { READ } else { 0 };
+        let read = if bits & (libc::EPOLLIN | libc::EPOLLRDHUP) != 0 {
+            READ
+        } else {
+            0
+        };
         let write = if bits & libc::EPOLLOUT != 0 { WRITE } else { 0 };
-        let broken = if bits & (libc::EPOLLERR | libc::EPOLLHUP) != 0 { READ | WRITE } else { 0 };
+        let broken = if bits & (libc::EPOLLERR | libc::EPOLLHUP) != 0 {
+            READ | WRITE
+        } else {
+            0
+        };
         Some(Report {
             fd: data as u32 as i32,
             generation: (data >> 32) as u32,

@@ -72,7 +72,13 @@ impl World {
             registration.changed = 0;
             if events != 0 {
                 let generation = registration.generation;
-                reports.push(Report { fd, generation, events, plain: events, invalid: false });
+                reports.push(Report {
+                    fd,
+                    generation,
+                    events,
+                    plain: events,
+                    invalid: false,
+                });
             }
         }
     }
@@ -87,8 +93,14 @@ pub struct Script {
 
 impl Script {
     pub(crate) fn new(clock: Arc<ManualClock>) -> Script {
-        let world = World { edges: true, ..World::default() };
-        Script { world: Arc::new(Mutex::new(world)), clock }
+        let world = World {
+            edges: true,
+            ..World::default()
+        };
+        Script {
+            world: Arc::new(Mutex::new(world)),
+            clock,
+        }
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -124,7 +136,13 @@ impl Script {
     /// Closes an fd: its registration ends silently.
     pub fn close(&self, fd: i32) {
         let mut world = self.world();
-        world.files.insert(fd, File { closed: true, ..File::default() });
+        world.files.insert(
+            fd,
+            File {
+                closed: true,
+                ..File::default()
+            },
+        );
         world.registered.remove(&fd);
     }
 
@@ -182,7 +200,10 @@ pub(crate) struct Scripted {
 
 impl Scripted {
     pub(crate) fn new(script: Script) -> Scripted {
-        Scripted { script, spare: Vec::new() }
+        Scripted {
+            script,
+            spare: Vec::new(),
+        }
     }
 
     pub(crate) fn has_edges(&self) -> bool {
@@ -191,7 +212,11 @@ impl Scripted {
 
     pub(crate) fn change(&mut self, fd: i32, change: Change) -> Result<Applied, i32> {
         if change.wanted == 0 {
-            return Ok(Applied { kernel: change.kernel, generation: change.generation, always_ready: false });
+            return Ok(Applied {
+                kernel: change.kernel,
+                generation: change.generation,
+                always_ready: false,
+            });
         }
         let mut world = self.script.world();
         world.changes += 1;
@@ -200,14 +225,31 @@ impl Scripted {
             return Err(libc::EBADF);
         }
         if file.regular {
-            return Ok(Applied { kernel: 0, generation: change.generation, always_ready: true });
+            return Ok(Applied {
+                kernel: 0,
+                generation: change.generation,
+                always_ready: true,
+            });
         }
         let known = world.registered.contains_key(&fd);
-        let generation = if known { change.generation } else { change.generation.wrapping_add(1) };
-        world
-            .registered
-            .insert(fd, Registration { interest: change.wanted, generation, changed: READ | WRITE });
-        Ok(Applied { kernel: change.wanted, generation, always_ready: false })
+        let generation = if known {
+            change.generation
+        } else {
+            change.generation.wrapping_add(1)
+        };
+        world.registered.insert(
+            fd,
+            Registration {
+                interest: change.wanted,
+                generation,
+                changed: READ | WRITE,
+            },
+        );
+        Ok(Applied {
+            kernel: change.wanted,
+            generation,
+            always_ready: false,
+        })
     }
 
     pub(crate) fn narrow(&mut self, fd: i32, wanted: u8) -> bool {
@@ -230,7 +272,10 @@ impl Scripted {
     }
 
     pub(crate) fn sleeper(&mut self) -> ScriptedSleeper {
-        ScriptedSleeper { script: self.script.clone(), reports: std::mem::take(&mut self.spare) }
+        ScriptedSleeper {
+            script: self.script.clone(),
+            reports: std::mem::take(&mut self.spare),
+        }
     }
 
     pub(crate) fn recycle(&mut self, mut sleeper: ScriptedSleeper) {

@@ -15,7 +15,9 @@ pub(crate) struct Waker {
 
 impl Waker {
     pub(crate) fn new() -> Result<Waker> {
-        Ok(Waker { fd: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
+        Ok(Waker {
+            fd: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+        })
     }
 
     pub(crate) fn fd(&self) -> RawFd {
@@ -71,7 +73,9 @@ impl SignalMask {
         unsafe {
             libc::sigfillset(all.as_mut_ptr());
             libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-            SignalMask { before: before.assume_init() }
+            SignalMask {
+                before: before.assume_init(),
+            }
         }
     }
 
