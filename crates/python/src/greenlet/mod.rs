@@ -5,7 +5,7 @@
 //!   thread      what belongs to a thread                           methods     switch and throw, called from Python
 //!   switch      from one greenlet to another                       trace       settrace
 //!   kill        the end of one that nobody refers to               module      the functions and types of the module
-//!   python, names   small things about CPython
+//!   python, names   small things about CPython                     capsule     the C interface
 //! ```
 //!
 //! The rules that everything here keeps, because any Python code may switch, and so may any decref:
@@ -26,6 +26,7 @@ use pyo3::prelude::*;
 use verdigris_fiber::{StackPool, StackSize};
 
 mod attributes;
+mod capsule;
 mod kill;
 mod methods;
 mod module;

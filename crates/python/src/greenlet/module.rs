@@ -10,7 +10,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::{ERROR, EXIT, GREENLET, attributes, methods, names, object, pool, thread, trace};
+use super::{ERROR, EXIT, GREENLET, attributes, capsule, methods, names, object, pool, thread, trace};
 use crate::tstate;
 
 type Object = *mut ffi::PyObject;
@@ -45,6 +45,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         dict.set_item("GreenletExit", &exit)?;
         dict.set_item("error", &error)?;
         ffi::PyType_Modified(kind.as_ptr().cast());
+        module.add("_C_API", capsule::make(py)?)?;
         module.add("greenlet", kind)?;
         module.add("GreenletExit", exit)?;
         module.add("error", error)?;
