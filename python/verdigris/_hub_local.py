@@ -1,0 +1,30 @@
+"""The hub of this thread, and the class that new hubs are made of (gevent._hub_local)."""
+
+from verdigris._core import get_hub, get_hub_if_exists, set_hub
+
+__all__ = ["get_hub", "get_hub_class", "get_hub_if_exists", "get_hub_noargs", "get_loop", "set_default_hub_class", "set_hub"]
+
+get_hub_noargs = get_hub
+
+_default_class = None
+
+
+def get_hub_class():
+    """The class that `get_hub()` makes the next hub of, in any thread; Rust asks for it."""
+    if _default_class is None:
+        from verdigris.hub import Hub
+
+        return Hub
+    return _default_class
+
+
+def set_default_hub_class(hubtype):
+    """Makes the hubs of the future objects of another class."""
+    global _default_class
+    _default_class = hubtype
+
+
+def get_loop():
+    """The loop of this thread's hub; None if the thread has no hub."""
+    hub = get_hub_if_exists()
+    return hub.loop if hub is not None else None
