@@ -219,6 +219,17 @@ impl<T: Copy> Loop<T> {
         Remote::new(self.shared.clone())
     }
 
+    /// Ends the loop and gives back every payload it held: those of watchers (active or not), waits and queued entries.
+    pub fn into_payloads(mut self) -> Vec<T> {
+        let mut payloads: Vec<T> = self.slab.iter().map(|(_, entry)| entry.data).collect();
+        while let Some(data) = self.soon.pop() {
+            payloads.push(data);
+        }
+        self.shared.take_queued(&mut self.queued);
+        payloads.append(&mut self.queued);
+        payloads
+    }
+
     /// After a fork, in the child: the next iteration begins anew with kernel objects of its own (LV-L14).
     pub fn reinit(&mut self) {
         self.forked = true;

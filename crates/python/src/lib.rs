@@ -13,7 +13,9 @@ use pyo3::prelude::*;
 #[cfg(feature = "canary")]
 mod canary;
 mod greenlet;
+mod greenlet_base;
 mod hub;
+mod names;
 mod primitives;
 mod socket;
 mod tstate;

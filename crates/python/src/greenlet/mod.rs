@@ -6,6 +6,7 @@
 //!   switch      from one greenlet to another                       trace       settrace
 //!   kill        the end of one that nobody refers to               module      the functions and types of the module
 //!   python, names   small things about CPython                     capsule     the C interface
+//!                                                                  layer       what the hub needs
 //! ```
 //!
 //! The rules that everything here keeps, because any Python code may switch, and so may any decref:
@@ -28,6 +29,7 @@ use verdigris_fiber::{StackPool, StackSize};
 mod attributes;
 mod capsule;
 mod kill;
+mod layer;
 mod methods;
 mod module;
 mod names;
@@ -37,6 +39,7 @@ mod switch;
 mod thread;
 mod trace;
 
+pub(crate) use layer::{current_bound, exit_class, is_traced, main_bound, set_initial_parent, slot};
 pub(crate) use module::register;
 pub(crate) use object::{
     NativeRun, PyGreenlet, State, allocate, begin_dealloc, clear, finish_dealloc, state, traverse,

@@ -1,18 +1,84 @@
 //! The hub: the greenlet that runs the loop, and what waits for it.
+//!
+//! ```text
+//!   park.rs          tickets: how a greenlet sleeps and is woken     <- everything that blocks uses this
+//!   event_loop.rs    the loop and the scheduler
+//!   token.rs         what the loop keeps for us
+//!   object.rs        the hub itself, and the current one
+//!   greenlet.rs      gevent's Greenlet          links.rs   who is told when it is done
+//!   watcher.rs callback.rs waiter.rs timeout.rs sleep.rs wait.rs      gevent's objects
+//! ```
 
-use std::cell::Cell;
+mod callback;
+mod error;
+mod event_loop;
+mod flags;
+mod greenlet;
+mod links;
+mod object;
+mod park;
+mod sleep;
+mod spawn_callbacks;
+mod spawn_site;
+mod threads;
+mod timeout;
+mod token;
+mod wait;
+mod waiter;
+mod watcher;
 
 use pyo3::prelude::*;
 
-/// What the hub keeps inside every greenlet, so that parking one allocates nothing.
-#[derive(Default)]
-pub(crate) struct GreenletSlot {
-    /// Counts the waits of this greenlet; a wake-up that carries an older number is stale and ignored.
-    pub(crate) wait: Cell<u32>,
-    /// Whether a wake-up for the present wait is on its way or has been delivered.
-    pub(crate) woken: Cell<bool>,
-}
+use crate::greenlet_base;
 
-pub(crate) fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+pub(crate) use error::concurrent_use;
+pub(crate) use event_loop::LoopObject;
+pub(crate) use greenlet::GreenletObject;
+pub(crate) use links::{Link, Links, Told};
+pub(crate) use object::{HubObject, current, current_if_exists};
+pub(crate) use park::{GreenletSlot, Ticket, Woken, arm, park, park_until_woken};
+pub(crate) use timeout::{Limit, TimeoutObject};
+pub(crate) use token::{NativeEntry, Outcome, Place, Token};
+pub(crate) use wait::Collector;
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    park::prepare(py)?;
+    spawn_callbacks::prepare(py)?;
+    greenlet_base::install_dealloc::<HubObject>(&py.get_type::<HubObject>());
+    greenlet_base::install_dealloc::<GreenletObject>(&py.get_type::<GreenletObject>());
+    module.add_class::<LoopObject>()?;
+    module.add_class::<HubObject>()?;
+    module.add_class::<GreenletObject>()?;
+    module.add_class::<TimeoutObject>()?;
+    module.add_class::<Collector>()?;
+    module.add_class::<waiter::WaiterObject>()?;
+    module.add_class::<callback::CallbackObject>()?;
+    module.add_class::<watcher::WatcherObject>()?;
+    module.add_class::<watcher::IoWatcher>()?;
+    module.add_class::<watcher::TimerWatcher>()?;
+    module.add_class::<watcher::SignalWatcher>()?;
+    module.add_class::<watcher::IdleWatcher>()?;
+    module.add_class::<watcher::PrepareWatcher>()?;
+    module.add_class::<watcher::CheckWatcher>()?;
+    module.add_class::<watcher::ForkWatcher>()?;
+    module.add_class::<watcher::AsyncWatcher>()?;
+    module.add_class::<watcher::ChildWatcher>()?;
+    module.add_class::<watcher::StatWatcher>()?;
+    module.add("EVENTS", watcher::EventsSentinel)?;
+    module.add_function(wrap_pyfunction!(object::get_hub, module)?)?;
+    module.add_function(wrap_pyfunction!(object::get_hub_if_exists, module)?)?;
+    module.add_function(wrap_pyfunction!(object::set_hub, module)?)?;
+    module.add_function(wrap_pyfunction!(greenlet::spawn, module)?)?;
+    module.add_function(wrap_pyfunction!(sleep::sleep, module)?)?;
+    module.add_function(wrap_pyfunction!(timeout::with_timeout, module)?)?;
+    module.add_function(wrap_pyfunction!(flags::flags_to_list, module)?)?;
+    module.add_function(wrap_pyfunction!(spawn_site::configure_spawn_sites, module)?)?;
+    module.add_function(wrap_pyfunction!(threads::thread_ident, module)?)?;
+    module.add_function(wrap_pyfunction!(threads::main_thread_ident, module)?)?;
+    module.add_function(wrap_pyfunction!(flags::supported_backends_int, module)?)?;
+    module.add_function(wrap_pyfunction!(flags::recommended_backends_int, module)?)?;
+    module.add_function(wrap_pyfunction!(flags::embeddable_backends_int, module)?)?;
+    module.add_function(wrap_pyfunction!(flags::wall_clock, module)?)?;
     Ok(())
 }

@@ -1,0 +1,216 @@
+//! Links: who is told when a thing is done.
+//!
+//! A finished greenlet (a set event, a free semaphore ...) tells its links in the order they came,
+//! from a native entry of the loop. A link that is a parked greenlet is resumed at once, without the
+//! hub and before the next link is told, which is the order gevent's users see; a link that is a
+//! Python callable is called in the hub.
+
+use std::cell::{Cell, UnsafeCell};
+use std::collections::VecDeque;
+use std::ptr::NonNull;
+
+use pyo3::prelude::*;
+
+use super::event_loop::LoopObject;
+use super::park::Ticket;
+use super::token::{Outcome, Place};
+use super::wait::Collector;
+use crate::greenlet::PyGreenlet;
+
+/// One that wants to be told.
+pub(crate) enum Link {
+    /// A Python callable, called in the hub with the thing that is done.
+    Call(Py<PyAny>),
+    /// A greenlet parked on it.
+    Wake(Ticket),
+    /// A wait for several things (`wait`, `iwait`, `joinall`).
+    Collect(Py<Collector>),
+}
+
+/// The links of one object, in the order they came.
+#[derive(Default)]
+pub(crate) struct Links {
+    queue: UnsafeCell<VecDeque<Link>>,
+    /// Whether the entry that tells them is in the loop's queue.
+    scheduled: Cell<bool>,
+}
+
+// SAFETY: touched with the GIL held only, in single steps that run no Python code.
+unsafe impl Send for Links {}
+// SAFETY: as above.
+unsafe impl Sync for Links {}
+
+/// What telling one link came to.
+pub(crate) enum Told {
+    /// It has been told.
+    Done,
+    /// This greenlet is to be resumed; the reference is the receiver's.
+    Resume(NonNull<PyGreenlet>),
+    /// It is a Python callable: come again in the hub. The link was put back.
+    NeedsHub,
+}
+
+impl Links {
+    #[expect(clippy::mut_from_ref, reason = "single steps with the GIL held; nothing keeps it over Python code")]
+    fn queue(&self) -> &mut VecDeque<Link> {
+        // SAFETY: see the `Sync` above.
+        unsafe { &mut *self.queue.get() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue().is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.queue().len()
+    }
+
+    pub(crate) fn push(&self, link: Link) {
+        self.queue().push_back(link);
+    }
+
+    pub(crate) fn push_front(&self, link: Link) {
+        self.queue().push_front(link);
+    }
+
+    pub(crate) fn pop(&self) -> Option<Link> {
+        self.queue().pop_front()
+    }
+
+    /// Takes every link out.
+    pub(crate) fn take_all(&self) -> VecDeque<Link> {
+        std::mem::take(self.queue())
+    }
+
+    /// Takes back the link of a wait. Nothing if it was told already.
+    pub(crate) fn remove_ticket(&self, ticket: &Ticket) {
+        let place = self.queue().iter().position(|link| matches!(link, Link::Wake(other) if other.same(ticket)));
+        if let Some(place) = place {
+            let link = self.queue().remove(place);
+            drop(link);
+        }
+    }
+
+    /// Takes back a collector's link.
+    pub(crate) fn remove_collector(&self, collector: &Py<Collector>) {
+        let place = self.queue().iter().position(|link| matches!(link, Link::Collect(other) if other.is(collector)));
+        if let Some(place) = place {
+            let link = self.queue().remove(place);
+            drop(link);
+        }
+    }
+
+    /// Takes back the first link that is equal to `callable` (by `==`). Tells whether there was one.
+    pub(crate) fn remove_callable(&self, callable: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = callable.py();
+        // `==` may run Python code that changes the queue: compare over a copy, then look for identity.
+        let candidates: Vec<Py<PyAny>> = self
+            .queue()
+            .iter()
+            .filter_map(|link| match link {
+                Link::Call(candidate) => Some(candidate.clone_ref(py)),
+                _ => None,
+            })
+            .collect();
+        for candidate in candidates {
+            if candidate.bind(py).eq(callable)? {
+                let place = self.queue().iter().position(|link| matches!(link, Link::Call(other) if other.is(&candidate)));
+                if let Some(place) = place {
+                    let link = self.queue().remove(place);
+                    drop(link);
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// The Python callables among the links, for gevent's `_links`.
+    pub(crate) fn callables(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        self.queue()
+            .iter()
+            .map(|link| match link {
+                Link::Call(callable) => callable.clone_ref(py),
+                Link::Wake(ticket) => ticket.greenlet(py).clone().unbind(),
+                Link::Collect(collector) => collector.clone_ref(py).into_any(),
+            })
+            .collect()
+    }
+
+    /// Remembers that the telling entry is queued; false if it already was.
+    pub(crate) fn schedule(&self) -> bool {
+        !self.scheduled.replace(true)
+    }
+
+    pub(crate) fn unschedule(&self) {
+        self.scheduled.set(false);
+    }
+
+    pub(crate) fn is_scheduled(&self) -> bool {
+        self.scheduled.get()
+    }
+
+    /// Tells one link that `source` is done.
+    pub(crate) fn tell(&self, home: &LoopObject, source: &Bound<'_, PyAny>, link: Link, place: Place) -> Told {
+        let py = source.py();
+        match link {
+            Link::Wake(ticket) => {
+                if ticket.is_home() {
+                    return ticket.claim(py).map_or(Told::Done, Told::Resume);
+                }
+                if let Err(error) = ticket.wake(py) {
+                    error.write_unraisable(py, Some(source));
+                }
+                Told::Done
+            }
+            Link::Collect(collector) => match collector.get().collect(source) {
+                Some(ticket) => self.tell(home, source, Link::Wake(ticket), place),
+                None => Told::Done,
+            },
+            Link::Call(_) if place == Place::Passing => {
+                self.push_front(link);
+                Told::NeedsHub
+            }
+            Link::Call(callable) => {
+                if let Err(error) = callable.bind(py).call1((source,)) {
+                    match (callable.bind(py), source).into_pyobject(py) {
+                        Ok(context) => home.handle_error(py, Some(context.as_any()), error),
+                        Err(second) => second.write_unraisable(py, Some(source)),
+                    }
+                }
+                Told::Done
+            }
+        }
+    }
+
+    /// Tells every link, as far as it goes at `place`: the body of a native entry whose object is
+    /// `source`. Leaves `source`'s reference as `Outcome` says.
+    pub(crate) fn tell_all(&self, home: &LoopObject, source: &Bound<'_, PyAny>, place: Place) -> Outcome {
+        while let Some(link) = self.pop() {
+            match self.tell(home, source, link, place) {
+                Told::Done => {}
+                Told::NeedsHub => return Outcome::NeedsHub,
+                Told::Resume(greenlet) => {
+                    let again = !self.is_empty();
+                    if !again {
+                        self.unschedule();
+                    }
+                    return Outcome::Wake { greenlet, again };
+                }
+            }
+        }
+        self.unschedule();
+        Outcome::Done
+    }
+
+    pub(crate) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        for link in self.queue().iter() {
+            match link {
+                Link::Call(callable) => visit.call(callable)?,
+                Link::Wake(ticket) => ticket.traverse(visit)?,
+                Link::Collect(collector) => visit.call(collector)?,
+            }
+        }
+        Ok(())
+    }
+}

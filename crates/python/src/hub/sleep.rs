@@ -1,0 +1,38 @@
+//! `sleep` and `idle`: giving way, for a time or for a turn.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use super::{park, timeout};
+
+/// Lets others run for at least `seconds` (a number; 0: until all that is ready now has had its turn).
+///
+/// With `ref` false the sleep alone does not keep the program running. Raises ValueError for a negative
+/// number, like `time.sleep`. Behaviour: gevent.sleep (reference row GV-77).
+#[pyfunction]
+#[pyo3(signature = (seconds=0.0, r#ref=true))]
+pub(super) fn sleep(py: Python<'_>, seconds: f64, r#ref: bool) -> PyResult<()> {
+    if seconds < 0.0 || seconds.is_nan() {
+        return Err(PyValueError::new_err(format!("sleep length must be non-negative, not {seconds:?}; use sleep(0) to let others run")));
+    }
+    let ticket = park::arm(py)?;
+    let home = ticket.home().get();
+    if seconds == 0.0 {
+        ticket.wake(py)?;
+        return park::park_until_woken(py);
+    }
+    let engine = home.engine()?;
+    engine.update_now();
+    let key = engine.wait_timer(timeout::nanoseconds(seconds), 0, ticket.token(py));
+    if !r#ref {
+        let _ = engine.set_ref(key, false);
+    }
+    let result = park::park_until_woken(py);
+    if result.is_err()
+        && let Some(token) = home.engine().ok().and_then(|engine| engine.cancel(key))
+    {
+        // SAFETY: the token has just been taken out of the loop, with the GIL held.
+        unsafe { token.release() };
+    }
+    result
+}

@@ -1,0 +1,119 @@
+"""Greenlets that the hub starts, with results and links (gevent.greenlet).
+
+`Greenlet` is Rust (`crates/python/src/hub/greenlet.rs`); here are the links that run in greenlets of their own, and
+what is done to several greenlets at once.
+"""
+
+from verdigris._core import Greenlet, GreenletExit, getcurrent
+from verdigris._waiting import iwait, wait
+from verdigris.hub import get_hub, spawn_raw
+
+__all__ = ["Greenlet", "joinall", "killall"]
+
+
+class SpawnedLink:
+    """A link that calls `callback` in a raw greenlet of its own, so that it may block."""
+
+    __slots__ = ["callback"]
+
+    def __init__(self, callback):
+        if not callable(callback):
+            raise TypeError(f"Expected callable: {callback!r}")
+        self.callback = callback
+
+    def __call__(self, source):
+        spawn_raw(self.callback, source)
+
+    def __hash__(self):
+        return hash(self.callback)
+
+    def __eq__(self, other):
+        return self.callback == getattr(other, "callback", other)
+
+    def __str__(self):
+        return str(self.callback)
+
+    def __repr__(self):
+        return repr(self.callback)
+
+    def __getattr__(self, item):
+        if item == "callback":
+            raise AttributeError(item)
+        return getattr(self.callback, item)
+
+
+class SuccessSpawnedLink(SpawnedLink):
+    """A link that calls `callback` only if the source was successful."""
+
+    __slots__ = []
+
+    def __call__(self, source):
+        if source.successful():
+            super().__call__(source)
+
+
+class FailureSpawnedLink(SpawnedLink):
+    """A link that calls `callback` only if the source failed."""
+
+    __slots__ = []
+
+    def __call__(self, source):
+        if not source.successful():
+            super().__call__(source)
+
+
+def joinall(greenlets, timeout=None, raise_error=False, count=None):
+    """Waits until the greenlets (or `count` of them) are done, for at most `timeout` seconds.
+
+    Returns those that are done, in the order in which they finished. With `raise_error` the first exception of
+    one of them is raised instead.
+    """
+    if not raise_error:
+        return wait(greenlets, timeout=timeout, count=count)
+    done = []
+    for greenlet in iwait(greenlets, timeout=timeout, count=count):
+        if getattr(greenlet, "exception", None) is not None:
+            raise greenlet.exception.with_traceback(greenlet.exc_info[2])
+        done.append(greenlet)
+    return done
+
+
+def killall(greenlets, exception=GreenletExit, block=True, timeout=None):
+    """Raises `exception` in every greenlet, in one turn of the hub, and waits until they are dead.
+
+    Greenlets that have not begun never will. With `block` false it returns at once. When `timeout` seconds pass
+    before all are dead, Timeout is raised.
+    """
+    greenlets = list(greenlets)
+    waiting = []
+    for greenlet in greenlets:
+        if isinstance(greenlet, Greenlet):
+            greenlet.kill(exception, block=False)
+        elif not greenlet.dead:
+            get_hub().loop.run_callback(_throw, greenlet, exception)
+        if not greenlet.dead:
+            waiting.append(greenlet)
+    if not block or not waiting:
+        return
+    from verdigris.timeout import Timeout
+
+    limit = Timeout._start_new_or_dummy(timeout)
+    try:
+        alive = joinall([greenlet for greenlet in waiting if isinstance(greenlet, Greenlet)])
+        while len(alive) < len(waiting) and any(not greenlet.dead for greenlet in waiting):
+            from verdigris.hub import sleep
+
+            sleep(0)
+    finally:
+        limit.cancel()
+
+
+def _throw(greenlet, exception):
+    """Raises `exception` in a raw greenlet, unless it has ended meanwhile; runs in the hub."""
+    if not greenlet.dead:
+        try:
+            greenlet.throw(exception)
+        except:  # noqa: E722 - whatever it is, it goes to the hub's error handler
+            import sys
+
+            getcurrent().handle_error(greenlet, *sys.exc_info())

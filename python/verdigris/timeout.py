@@ -1,0 +1,5 @@
+"""Timeouts: an exception that arrives after a while (gevent.timeout). The class is Rust; see its docstring."""
+
+from verdigris._core import Timeout, with_timeout
+
+__all__ = ["Timeout", "with_timeout"]
