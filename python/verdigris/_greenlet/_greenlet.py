@@ -1,8 +1,10 @@
 """The module that answers to the name `greenlet._greenlet`: what the genuine one has in its extension module.
 
-Most of it exists for genuine greenlet's own tests. What concerns stack slices and deferred clean-up has nothing to report here: stacks stay
-where they are, and what a dead thread leaves behind is freed at once.
+Most of it exists for programs that look into genuine greenlet, its own tests first. What concerns stack slices and deferred
+clean-up has nothing to report: stacks stay where they are, and what an ended thread leaves behind is freed at once.
 """
+
+import os
 
 from verdigris._core import (
     _C_API,
@@ -13,6 +15,7 @@ from verdigris._core import (
     getcurrent,
     gettrace,
     greenlet,
+    set_thread_local,
     settrace,
 )
 
@@ -26,16 +29,31 @@ _optional_cleanup = True
 
 
 def enable_optional_cleanup(enabled, /):
-    """Accepts whether frames of greenlets whose thread has ended are searched for; there is nothing to search."""
+    """Accepts whether greenlets of ended threads are searched for; there is nothing to search."""
     global _optional_cleanup
     _optional_cleanup = bool(enabled)
 
 
 def get_clocks_used_doing_optional_cleanup():
-    """The clock ticks spent on it: none."""
-    return 0
+    """The clock ticks spent on it: none. None while it is disabled."""
+    return 0 if _optional_cleanup else None
 
 
 def get_pending_cleanup_count():
     """How many ended threads still have to be cleaned up after: none, that is done when they end."""
     return 0
+
+
+class UnswitchableGreenlet(greenlet):
+    """A greenlet whose switch can be made to fail, for testing how a program takes it."""
+
+    force_switch_error = False
+    force_slp_switch_error = False
+
+    def switch(self, *args, **kwargs):
+        if self.force_slp_switch_error:
+            os.abort()
+        if self.force_switch_error:
+            where = "a running greenlet." if self else "a greenlet for the first time."
+            raise SystemError(f"Failed to switch stacks into {where}")
+        return super().switch(*args, **kwargs)

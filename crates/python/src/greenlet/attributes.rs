@@ -153,12 +153,12 @@ pub(super) unsafe extern "C-unwind" fn set_parent(greenlet: Object, value: Objec
     // SAFETY: see `of`; each greenlet in the chain is kept by the one before it; the old parent is dropped last.
     unsafe {
         let own = of(greenlet);
-        if own.is_main.get() {
-            set_error(attribute_error(), c"cannot set the parent of a main greenlet");
-            return -1;
-        }
         if value.is_null() {
             set_error(attribute_error(), c"can't delete attribute");
+            return -1;
+        }
+        if own.is_main.get() {
+            set_error(attribute_error(), c"cannot set the parent of a main greenlet");
             return -1;
         }
         if !super::is_greenlet(value) {
@@ -195,10 +195,10 @@ pub(super) unsafe extern "C-unwind" fn set_parent(greenlet: Object, value: Objec
 }
 
 pub(super) unsafe extern "C-unwind" fn get_frame(greenlet: Object, _: *mut c_void) -> Object {
-    // SAFETY: see `of`; a suspended greenlet of a living thread has its frames in place.
+    // SAFETY: see `of`; a suspended greenlet has its frames in place, even when its thread has ended.
     unsafe {
         let own = of(greenlet);
-        if own.context.get().is_null() || !own.is_active() {
+        if own.context.get().is_null() {
             return new_reference(null_mut());
         }
         let frame = tstate::saved_frame(ffi::PyThreadState_Get(), own.saved.get());
@@ -279,17 +279,14 @@ pub(super) unsafe extern "C-unwind" fn repr(greenlet: Object) -> Object {
             c"pending"
         } else if own.is_dead() {
             c"dead"
-        } else if own.is_running(greenlet.cast()) {
-            match (home == here, own.is_main.get()) {
+        } else {
+            // One that runs in another thread is suspended, as seen from here.
+            match (home == here && own.is_running(greenlet.cast()), own.is_main.get()) {
                 (true, true) => c"current active started main",
                 (true, false) => c"current active started",
-                (false, true) => c"active started main",
-                (false, false) => c"active started",
+                (false, true) => c"suspended active started main",
+                (false, false) => c"suspended active started",
             }
-        } else if own.is_main.get() {
-            c"suspended active started main"
-        } else {
-            c"suspended active started"
         };
         if own.is_started() {
             ffi::PyUnicode_FromFormat(

@@ -23,7 +23,7 @@ pub(super) unsafe extern "C-unwind" fn switch_method(
     unsafe {
         let target: *mut PyGreenlet = greenlet.cast();
         let own = state(target);
-        if names.is_null() && (own.is_started() || count == 1) {
+        if names.is_null() && (count == 1 || own.ready_thread().is_some()) {
             let value = match count {
                 1 => {
                     ffi::Py_INCREF(*args);

@@ -10,7 +10,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::{ERROR, EXIT, GREENLET, attributes, capsule, methods, names, object, pool, thread, trace};
+use super::{ERROR, EXIT, GREENLET, attributes, capsule, methods, names, object, pool, python, thread, trace};
 use crate::tstate;
 
 type Object = *mut ffi::PyObject;
@@ -227,6 +227,12 @@ unsafe fn functions(py: Python<'_>) -> PyResult<Vec<(&'static str, Bound<'_, PyA
             c"gettrace() -> object\n\nThe trace function of this thread, or None.",
         )?,
         define(
+            c"set_thread_local",
+            set_thread_local as *mut c_void,
+            varargs,
+            c"set_thread_local(key, value)\n\nStores a value in the dict of the thread state.",
+        )?,
+        define(
             c"get_total_main_greenlets",
             get_total_main_greenlets as *mut c_void,
             none,
@@ -250,9 +256,31 @@ unsafe fn functions(py: Python<'_>) -> PyResult<Vec<(&'static str, Bound<'_, PyA
 unsafe extern "C-unwind" fn getcurrent(_module: Object, _: Object) -> Object {
     // SAFETY: called by Python.
     unsafe {
+        if python::is_finalizing() {
+            python::set_error(ffi::PyExc_RuntimeError, c"greenlet is being finalized");
+            return null_mut();
+        }
         let current = thread::current();
         ffi::Py_XINCREF(current.cast());
         current.cast()
+    }
+}
+
+/// `set_thread_local(key, value)`: a value that lives as long as the thread state.
+unsafe extern "C-unwind" fn set_thread_local(_module: Object, arguments: Object) -> Object {
+    // SAFETY: called by Python with a tuple.
+    unsafe {
+        let (mut key, mut value): (Object, Object) = (null_mut(), null_mut());
+        let format = c"OO:set_thread_local";
+        if ffi::PyArg_ParseTuple(arguments, format.as_ptr(), &raw mut key, &raw mut value) == 0 {
+            return null_mut();
+        }
+        let dict = ffi::PyThreadState_GetDict();
+        if dict.is_null() || ffi::PyDict_SetItem(dict, key, value) != 0 {
+            return null_mut();
+        }
+        ffi::Py_INCREF(ffi::Py_None());
+        ffi::Py_None()
     }
 }
 

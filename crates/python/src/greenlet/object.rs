@@ -121,12 +121,29 @@ pub(crate) unsafe fn allocate(kind: *mut ffi::PyTypeObject) -> *mut ffi::PyObjec
         if parent.is_null() {
             return null_mut();
         }
-        let object = ((*kind).tp_alloc.unwrap_unchecked())(kind, 0);
+        let object = if (*kind).tp_flags & ffi::Py_TPFLAGS_IS_ABSTRACT == 0 {
+            ((*kind).tp_alloc.unwrap_unchecked())(kind, 0)
+        } else {
+            refuse_abstract(kind)
+        };
         if object.is_null() {
             return null_mut();
         }
         ffi::Py_INCREF(parent.cast());
         install_state(object.cast(), parent, ptr::null());
+        object
+    }
+}
+
+/// `object.__new__` knows how to say which abstract methods are missing.
+#[cold]
+unsafe fn refuse_abstract(kind: *mut ffi::PyTypeObject) -> *mut ffi::PyObject {
+    // SAFETY: as in `allocate`.
+    unsafe {
+        let arguments = ffi::PyTuple_New(0);
+        let make = (*(&raw const ffi::PyBaseObject_Type)).tp_new.unwrap_unchecked();
+        let object = make(kind, arguments, null_mut());
+        ffi::Py_XDECREF(arguments);
         object
     }
 }

@@ -325,7 +325,9 @@ unsafe fn land_slowly(thread: &Thread, origin: *mut PyGreenlet, value: *mut ffi:
             pool().release(stack);
         }
         thread.update_attention();
+        let farewell = thread.farewell.replace(null_mut());
         let value = trace::announce(thread, origin, value);
+        ffi::Py_XDECREF(farewell.cast());
         thread.finish_condemned();
         value
     }
@@ -343,8 +345,6 @@ struct Start {
     thread: *const Thread,
     greenlet: *mut PyGreenlet,
     run: *mut ffi::PyObject,
-    /// What was given as `run`: the same, or what a subclass shadows. Dropped at the end.
-    given: *mut ffi::PyObject,
     native_run: Option<NativeRun>,
     payload: Payload,
     /// An exception is set: `run` is not called.
@@ -366,12 +366,6 @@ unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload
             }
             pending.restore();
         }
-        if own.is_started() || !ptr::eq(home_of(greenlet), thread) {
-            let pending = Pending::take();
-            ffi::Py_XDECREF(run);
-            pending.restore();
-            return Started::Overtaken;
-        }
         let stack = match pool().allocate() {
             Ok(stack) => stack,
             Err(_) => {
@@ -382,6 +376,16 @@ unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload
                 return Started::Returned(ffi::PyErr_NoMemory());
             }
         };
+        // From here on the attribute is gone. What was given may have been shadowed, and dropping it may run anything.
+        let pending = Pending::take();
+        ffi::Py_XDECREF(own.run.replace(null_mut()));
+        if own.is_started() || !ptr::eq(home_of(greenlet), thread) {
+            pool().release(stack);
+            ffi::Py_XDECREF(run);
+            pending.restore();
+            return Started::Overtaken;
+        }
+        pending.restore();
         let throws = payload.is_exception();
         let Some(payload) = payload.into_call() else {
             pool().release(stack);
@@ -402,12 +406,10 @@ unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload
         );
         own.context.set(fiber::prepare(&stack, entry));
         *own.stack.get() = Some(stack);
-        let given = own.run.replace(null_mut());
         let start = Start {
             thread,
             greenlet,
             run,
-            given,
             native_run,
             payload,
             throws,
@@ -454,7 +456,6 @@ unsafe extern "C-unwind" fn entry(start: usize) -> ! {
             thread,
             greenlet,
             run,
-            given,
             native_run,
             mut payload,
             throws,
@@ -478,12 +479,7 @@ unsafe extern "C-unwind" fn entry(start: usize) -> ! {
         if landed.is_null() && !throws {
             payload.arguments = null_mut(); // dropped with the value
         }
-        finish(
-            thread,
-            greenlet,
-            [run, given, payload.arguments, payload.keywords],
-            result,
-        )
+        finish(thread, greenlet, [run, payload.arguments, payload.keywords], result)
     }
 }
 
@@ -491,7 +487,7 @@ unsafe extern "C-unwind" fn entry(start: usize) -> ! {
 unsafe fn finish(
     thread: &Thread,
     greenlet: *mut PyGreenlet,
-    owned: [*mut ffi::PyObject; 4],
+    owned: [*mut ffi::PyObject; 3],
     result: *mut ffi::PyObject,
 ) -> ! {
     // SAFETY: runs on the greenlet's own stack; `thread.current` keeps the greenlet until somebody has landed elsewhere.
@@ -504,20 +500,21 @@ unsafe fn finish(
         for reference in owned {
             ffi::Py_XDECREF(reference);
         }
-        let context = tstate::swap_context(thread.tstate.get(), null_mut());
-        ffi::Py_XDECREF(context);
         pending.restore();
         let mut parent = state(greenlet).parent.get();
         loop {
             if parent.is_null() {
                 parent = thread.main.get();
             }
-            // A switch that returns here has failed (a parent that cannot start): its exception goes to the next.
+            // A switch that returns here has failed (a parent that cannot start): its exception goes to the next. The one that
+            // does not return leaves the reference to whoever lands.
             ffi::Py_INCREF(parent.cast());
+            thread.farewell.set(parent);
             let failed = switch_slowly(parent, Payload::value(result), true);
             debug_assert!(failed.is_null());
             result = null_mut();
             let next = state(parent).parent.get();
+            thread.farewell.set(null_mut());
             ffi::Py_DECREF(parent.cast());
             parent = next;
         }

@@ -28,6 +28,8 @@ pub(crate) struct Thread {
     pub(super) origin: Cell<*mut PyGreenlet>,
     /// The stack of a greenlet that has ended, until the next one is on its own.
     pub(super) retired: UnsafeCell<Option<Stack>>,
+    /// The parent that a greenlet which has ended switched to; owned by whoever lands next.
+    pub(super) farewell: Cell<*mut PyGreenlet>,
     /// The trace function; owned, or NULL.
     pub(super) tracer: Cell<*mut ffi::PyObject>,
     /// Whether landing from a switch has more to do than usual: `retired`, `tracer` or `condemned` is not empty.
@@ -115,6 +117,7 @@ unsafe fn begin() -> *const Thread {
             tstate: Cell::new(ffi::PyThreadState_Get()),
             origin: Cell::new(null_mut()),
             retired: UnsafeCell::new(None),
+            farewell: Cell::new(null_mut()),
             tracer: Cell::new(null_mut()),
             attention: AtomicBool::new(false),
             condemned: Mutex::new(Vec::new()),
