@@ -86,6 +86,10 @@ fn inherited_locals(current: &Bound<'_, PyAny>) -> Option<Py<PyDict>> {
     if let Ok(parent) = current.cast::<GreenletObject>() {
         return parent.get().family_locals(current.py());
     }
+    // SAFETY: the running greenlet is alive.
+    if unsafe { greenlet::parent(current.as_ptr().cast()) }.is_null() {
+        return None;
+    }
     let locals = current.getattr_opt("spawn_tree_locals").ok().flatten()?;
     locals.cast_into::<PyDict>().ok().map(Bound::unbind)
 }

@@ -101,10 +101,26 @@ impl TimeoutObject {
         }
     }
 
+    /// A new one of exactly this class, checked.
+    fn create(py: Python<'_>, seconds: Option<&Bound<'_, PyAny>>, exception: Option<&Bound<'_, PyAny>>, counts: bool) -> PyResult<Self> {
+        if let Some(seconds) = seconds.filter(|seconds| !seconds.is_none()) {
+            // A wrong type is an error here, where it was made, and not when the timer starts.
+            seconds.extract::<f64>()?;
+        }
+        let or_none = |value: Option<&Bound<'_, PyAny>>| value.map_or_else(|| py.None(), |value| value.clone().unbind());
+        Ok(Self {
+            seconds: UnsafeCell::new(or_none(seconds)),
+            exception: UnsafeCell::new(or_none(exception)),
+            counts: Cell::new(counts),
+            priority: Cell::new(-1),
+            started: UnsafeCell::new(None),
+        })
+    }
+
     /// A started timeout for a wait of `seconds`, of exactly this class.
     fn start_native(py: Python<'_>, seconds: &Bound<'_, PyAny>) -> PyResult<Py<TimeoutObject>> {
-        let timeout = py.get_type::<TimeoutObject>().call1((seconds,))?.cast_into::<TimeoutObject>()?;
-        TimeoutObject::start(&timeout)?;
+        let timeout = Bound::new(py, Self::create(py, Some(seconds), None, true)?)?;
+        Self::start(&timeout)?;
         Ok(timeout.unbind())
     }
 }
@@ -187,6 +203,11 @@ impl TimeoutObject {
                 timeout.call_method0("start")?;
             }
             return Ok(timeout.clone());
+        }
+        if cls.is(&py.get_type::<TimeoutObject>()) {
+            let made = Bound::new(py, Self::create(py, timeout, exception, r#ref)?)?;
+            Self::start(&made)?;
+            return Ok(made.into_any());
         }
         let keywords = PyDict::new(py);
         keywords.set_item("ref", r#ref)?;
