@@ -43,7 +43,6 @@ pub struct Loop<T> {
     pub(crate) switch_interval_ns: i64,
     pub(crate) timeout_collect_ns: i64,
     flags: Flags,
-    pub(crate) fork_check: bool,
     pub(crate) fork_generation: u32,
     /// This is a child, and the kernel objects are still the parent's.
     pub(crate) forked: bool,
@@ -106,7 +105,6 @@ impl<T> Loop<T> {
             switch_interval_ns: SWITCH_INTERVAL_NS,
             timeout_collect_ns: 0,
             flags,
-            fork_check: flags.contains(Flags::FORK_CHECK),
             fork_generation: crate::fork::generation(),
             forked: false,
             suspended_at_ns: 0,

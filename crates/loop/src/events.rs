@@ -206,7 +206,7 @@ impl Flags {
     pub const NO_TIMERFD: Flags = Flags(0x0080_0000);
     /// Do not look at the environment variable `LIBEV_FLAGS`.
     pub const NO_ENV: Flags = Flags(0x0100_0000);
-    /// Notice a fork by itself at the start of each iteration.
+    /// Accepted for compatibility: a fork is always noticed at the start of the next iteration (LV-L13).
     pub const FORK_CHECK: Flags = Flags(0x0200_0000);
 
     /// The bits that name backends.

@@ -8,7 +8,7 @@
 //!   ready for is remembered here, so a wait makes no system call. While a level watcher is active on it, it is
 //!   watched by level too; going back to edge re-arms it, so that no change is lost between.
 
-use crate::backend::{Applied, Change, EDGE, READ, Report, WRITE};
+use crate::backend::{Applied, Change, EDGE, READ, Report, WRITE, is_open};
 use crate::kinds::Kind;
 use crate::slab::{ACTIVE, NONE, ONE_SHOT, mask};
 use crate::{Error, Events, Key, Loop, Result};
@@ -34,6 +34,9 @@ pub(crate) struct Slot {
     /// READ and WRITE, for adopted sockets.
     ready: u8,
 }
+
+/// The array grows up to this without a question; a larger number must be that of an open file first.
+const UNCHECKED: usize = 1 << 16;
 
 const EMPTY: Slot = Slot {
     head: NONE,
@@ -67,6 +70,9 @@ impl Fds {
     fn slot_or_new(&mut self, fd: i32) -> Result<&mut Slot> {
         let place = usize::try_from(fd).map_err(|_| Error::NegativeFd(fd))?;
         if place >= self.slots.len() {
+            if place >= UNCHECKED && !is_open(fd) {
+                return Err(Error::System(libc::EBADF));
+            }
             self.slots.resize((place + 1).next_power_of_two().max(64), EMPTY);
         }
         Ok(&mut self.slots[place])
@@ -160,7 +166,8 @@ impl<T: Copy> Loop<T> {
                 waited.extend(self.cancel_index(index));
             }
         }
-        if slot.kernel != 0 {
+        self.notice_fork();
+        if slot.kernel != 0 && !self.forked {
             // A failure means that it was closed already. Should a duplicate keep the registration alive, its reports
             // will carry an old generation.
             self.backend.narrow(fd, 0, slot.generation);
@@ -304,6 +311,12 @@ impl<T: Copy> Loop<T> {
 
     /// Makes the kernel's interest in one fd what is wanted now.
     fn sync_fd(&mut self, fd: i32) -> std::result::Result<(), i32> {
+        self.notice_fork();
+        if self.forked {
+            // The backend is still the parent's; what is to be watched is told to the one to come.
+            self.fds.mark_changed(fd, FRESH);
+            return Ok(());
+        }
         let wanted = self.wanted_interest(fd);
         let Some(slot) = self.fds.slot(fd) else { return Ok(()) };
         let before = std::mem::replace(&mut slot.wanted, wanted);

@@ -24,8 +24,6 @@ use crate::{Break, Events, Key, Loop, MAX_PRIORITY, Mode};
 
 /// libev's MAX_BLOCKTIME (LV-C07).
 const LONGEST_WAIT_NS: i64 = 59_743_000_000;
-/// Below this, looking again is cheaper than asking for a wait: timers of the kernel have some 50 us of slack.
-const NOT_WORTH_WAITING_NS: i64 = 1_000;
 /// The first stage of a guarded wait.
 const UNGUARDED_NS: i64 = 20_000_000;
 /// gevent's CALLBACK_CHECK_COUNT (GV-32).
@@ -116,6 +114,10 @@ impl Run {
 impl<T: Copy> Loop<T> {
     /// Begins a run (nested, if one is in progress). A break asked for before is forgotten (LV-R05).
     pub fn enter(&mut self, mode: Mode) {
+        if self.run.phase == Phase::Blocked {
+            // Code that ran before the wait was made enters a run of its own: that wait must not be made any more.
+            self.finish_poll();
+        }
         self.outer.push(self.run);
         self.run = Run {
             mode,
@@ -190,14 +192,15 @@ impl<T: Copy> Loop<T> {
         if wanted(&ready) { self.drain() } else { None }
     }
 
-    /// Takes in what a wait brought. A wait that is not the present one is only taken apart.
+    /// Takes in what a wait brought. Must be called for every wait that was made: a change of an edge-triggered socket
+    /// is told once.
     pub fn absorb(&mut self, woken: Woken) {
         let Woken { sleeper, errno } = woken;
-        if self.run.phase != Phase::Blocked {
-            return self.backend.recycle(sleeper);
-        }
         let something = sleeper.len() > 0 || errno.is_some();
         self.absorb_sleeper(sleeper, errno);
+        if self.run.phase != Phase::Blocked {
+            return;
+        }
         let sent = self.shared.wakeup.take();
         if sent {
             self.pending.push_mark(level(MAX_PRIORITY), REMOTE_MARK);
@@ -386,8 +389,10 @@ impl<T: Copy> Loop<T> {
 
     /// Looks at the backend, or hands out the wait that is to be made.
     fn poll(&mut self, masked: bool) -> Option<Wait> {
-        if self.forked || self.fds.suspicious {
-            self.recreate();
+        if (self.forked || self.fds.suspicious) && !self.recreate() {
+            // No file descriptor to be had: never wait with the parent's, try again.
+            self.finish_poll();
+            return None;
         }
         self.sync_changes();
         if !masked {
@@ -433,8 +438,8 @@ impl<T: Copy> Loop<T> {
         let now = self.now.monotonic_ns;
         let until = self.first_due_ns().min(now.saturating_add(LONGEST_WAIT_NS));
         // One more, because due means strictly before now.
-        let wait = until.saturating_sub(now).saturating_add(1);
-        if wait <= NOT_WORTH_WAITING_NS {
+        let wait = until.saturating_sub(now).saturating_add(1).min(LONGEST_WAIT_NS);
+        if wait <= self.backend.not_worth_waiting_ns() {
             return at_once;
         }
         (
@@ -533,23 +538,26 @@ impl<T: Copy> Loop<T> {
         self.now.update();
     }
 
-    fn notice_fork(&mut self) {
-        if self.fork_check && crate::fork::generation() != self.fork_generation {
+    /// Costs one load, so it is always done: a child that forgets a socket must not touch its parent's epoll.
+    pub(crate) fn notice_fork(&mut self) {
+        if crate::fork::generation() != self.fork_generation {
             self.reinit();
         }
     }
 
-    /// Begins anew with kernel objects of our own.
-    fn recreate(&mut self) {
+    /// Begins anew with kernel objects of our own; false if the system has none left.
+    fn recreate(&mut self) -> bool {
+        if self.backend.recreate(&self.shared.wakeup.waker).is_err() {
+            return false;
+        }
         if std::mem::take(&mut self.forked) {
             self.shared.after_fork();
-            // Nothing better can be done than to go on with the shared one; the next attempt may succeed.
-            self.forked = self.shared.wakeup.waker.after_fork().is_err();
+            // If this fails the waker stays shared with the parent: wake-ups then wake both, and none is lost.
+            let _ = self.shared.wakeup.waker.after_fork();
             self.now.expire();
         }
-        if self.backend.recreate(&self.shared.wakeup.waker).is_ok() {
-            self.rearm_all();
-        }
+        self.rearm_all();
+        true
     }
 }
 

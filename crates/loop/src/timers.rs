@@ -67,7 +67,7 @@ impl<T: Copy> Loop<T> {
         let index = self.slab.find(key).ok_or(Error::NoSuchKey)?;
         match self.slab[index].kind {
             Kind::Timer { remaining_ns, .. } => Ok(match self.timers.at(index) {
-                Some(at) => at - self.now.monotonic_ns,
+                Some(at) => at.saturating_sub(self.now.monotonic_ns),
                 None => remaining_ns,
             }),
             _ => Err(Error::WrongKind),

@@ -46,6 +46,7 @@ impl Wait {
 }
 
 /// What a `Wait` brought back; for `Loop::absorb`.
+#[must_use = "what the system told is lost unless Loop::absorb takes it in"]
 pub struct Woken {
     pub(crate) sleeper: Sleeper,
     pub(crate) errno: Option<i32>,

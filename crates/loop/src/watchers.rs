@@ -39,7 +39,19 @@ impl<T: Copy> Loop<T> {
     /// Makes a watcher; it does nothing until it is started.
     pub fn insert(&mut self, spec: Spec, data: T) -> Result<Key> {
         let kind = self.kind_of(spec)?;
-        let index = self.slab.insert(kind, 0, 0, data);
+        // A cleanup watcher waits for the end and must not put it off (LV-R13).
+        let flags = if matches!(
+            kind,
+            Kind::Grouped {
+                group: Group::Cleanup,
+                ..
+            }
+        ) {
+            UNCOUNTED
+        } else {
+            0
+        };
+        let index = self.slab.insert(kind, flags, 0, data);
         Ok(self.slab.key(index))
     }
 
@@ -60,11 +72,18 @@ impl<T: Copy> Loop<T> {
             return Err(Error::Active);
         }
         let kind = self.kind_of(spec)?;
-        if std::mem::discriminant(&self.slab[index].kind) != std::mem::discriminant(&kind) {
-            return Err(Error::WrongKind);
+        let entry = &mut self.slab[index];
+        match (&entry.kind, &kind) {
+            (Kind::Grouped { group: old, .. }, Kind::Grouped { group: new, .. }) if old == new => Ok(()),
+            (Kind::Grouped { .. }, _) => Err(Error::WrongKind),
+            // Its senders keep their hold on it.
+            (Kind::Async { .. }, Kind::Async { .. }) => Ok(()),
+            (old, new) if std::mem::discriminant(old) == std::mem::discriminant(new) => {
+                entry.kind = kind;
+                Ok(())
+            }
+            _ => Err(Error::WrongKind),
         }
-        self.slab[index].kind = kind;
-        Ok(())
     }
 
     /// Changes what an io watcher waits for, active or not, supposing that the fd still means the same file (LV-IO3).
@@ -279,7 +298,7 @@ impl<T: Copy> Loop<T> {
             Kind::Io { .. } => self.stop_io(index),
             Kind::Timer { remaining_ns, .. } => {
                 if let Some(at) = self.timers.remove(index) {
-                    *remaining_ns = at - self.now.monotonic_ns;
+                    *remaining_ns = at.saturating_sub(self.now.monotonic_ns);
                 }
             }
             Kind::Signal { signum, .. } => {

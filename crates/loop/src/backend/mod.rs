@@ -21,7 +21,7 @@ use crate::{Flags, Result};
 pub(crate) use epoll::Epoll;
 pub use scripted::Script;
 pub(crate) use scripted::Scripted;
-pub(crate) use waker::{SignalMask, Waker};
+pub(crate) use waker::{SignalMask, Waker, is_open};
 
 /// Interest: reading.
 pub(crate) const READ: u8 = 1;
@@ -129,6 +129,14 @@ impl Backend {
         match self {
             Backend::Epoll(epoll) => epoll.shortest_wait_ns(),
             Backend::Scripted(_) => 1,
+        }
+    }
+
+    /// Up to this, looking again is cheaper than waiting: the kernel's timers have some 50 us of slack.
+    pub(crate) fn not_worth_waiting_ns(&self) -> i64 {
+        match self {
+            Backend::Scripted(_) => 0,
+            _ => 1_000,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The two things a sleeping thread needs beside its backend: something to be woken by, and a signal mask.
+//! What a sleeping thread needs beside its backend: something to be woken by, and a signal mask.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
@@ -56,6 +56,12 @@ impl Waker {
         }
         Ok(())
     }
+}
+
+/// Whether a number is that of an open file.
+pub(crate) fn is_open(fd: i32) -> bool {
+    // SAFETY: F_GETFD touches no memory, and a number that is not open is reported.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }
 
 /// The signal mask a thread had before every signal was blocked in it; put back on drop.
