@@ -132,10 +132,9 @@ impl GreenletObject {
         // SAFETY: both are live greenlets of this thread; the object has not been started.
         unsafe { greenlet::set_initial_parent(Self::raw(slf), hub.as_ptr().cast()) };
         let exact = std::ptr::eq(slf.get_type_ptr(), type_pointer(py));
-        if exact || greenlet_base::inherits(slf.as_any(), "run", &py.get_type::<GreenletObject>())? {
-            // SAFETY: as above.
-            unsafe { greenlet::state(Self::raw(slf)) }.native_run.set(Some(run_native));
-        }
+        let own_run = exact || greenlet_base::inherits(slf.as_any(), "run", &py.get_type::<GreenletObject>())?;
+        // SAFETY: as above.
+        unsafe { greenlet::state(Self::raw(slf)) }.native_run.set(Some(if own_run { run_native } else { run_override }));
         let old = (
             Self::replace_cell(&this.function, function),
             Self::replace_cell(&this.arguments, Some(arguments)),
@@ -410,17 +409,22 @@ unsafe extern "C-unwind" fn run_native(object: *mut PyGreenlet, arguments: *mut 
     unsafe {
         ffi::Py_XDECREF(arguments);
         let py = Python::assume_attached();
-        if let Some(hub) = object::current_if_exists(py)
-            && let Ok(home) = hub.get().native_loop(py)
-        {
-            home.get().release_deferred();
-        }
+        object::release_deferred(py);
         let slf = Bound::from_borrowed_ptr(py, object.cast()).cast_into_unchecked::<GreenletObject>();
         GreenletObject::execute(&slf);
         drop(slf);
         let none = ffi::Py_None();
         ffi::Py_INCREF(none);
         none
+    }
+}
+
+/// The same for a subclass that has a `run` of its own.
+unsafe extern "C-unwind" fn run_override(object: *mut PyGreenlet, arguments: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: as in `run_native`.
+    unsafe {
+        object::release_deferred(Python::assume_attached());
+        object::call_run(object, arguments)
     }
 }
 

@@ -30,6 +30,17 @@ pub(crate) struct HubObject {
     attribute: UnsafeCell<Option<Py<PyAny>>>,
     /// The loop itself, when `attribute` is one of ours.
     native: UnsafeCell<Option<Py<LoopObject>>>,
+    /// Its own address once it has been some thread's hub.
+    own: Cell<*mut ffi::PyObject>,
+}
+
+impl Drop for HubObject {
+    /// The thread state's dictionary goes before the thread is quite done: nobody may find a hub that is gone.
+    fn drop(&mut self) {
+        if !self.own.get().is_null() && CURRENT.get() == self.own.get() {
+            CURRENT.set(std::ptr::null_mut());
+        }
+    }
 }
 
 // SAFETY: touched with the GIL held only, and the cells are read and written in single steps.
@@ -60,7 +71,7 @@ impl HubObject {
         if let Some(native) = unsafe { &*slf.get().native.get() } {
             let native: &LoopObject = native.get();
             // A trace function is promised to see every switch through the hub, as with gevent.
-            if native.is_running() && !greenlet::is_traced() {
+            if native.is_home() && native.is_running() && !greenlet::is_traced() {
                 // SAFETY: on the home thread with the GIL held.
                 if let Some(target) = unsafe { native.next_runnable() } {
                     if std::ptr::eq(target.as_ptr(), current) {
@@ -97,7 +108,7 @@ impl HubObject {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { attribute: UnsafeCell::new(None), native: UnsafeCell::new(None) }
+        Self { attribute: UnsafeCell::new(None), native: UnsafeCell::new(None), own: Cell::new(std::ptr::null_mut()) }
     }
 
     /// The hub's parent is the thread's main greenlet, whoever makes the hub: errors that end the program go there.
@@ -107,7 +118,7 @@ impl HubObject {
         // SAFETY: the hub is new and not started; a main greenlet descends from nobody.
         unsafe {
             greenlet::set_initial_parent(slf.as_ptr().cast(), main.as_ptr().cast());
-            greenlet::state(slf.as_ptr().cast()).native_run.set(Some(run_hub));
+            greenlet::state(slf.as_ptr().cast()).native_run.set(Some(call_run));
         }
         Ok(())
     }
@@ -185,18 +196,28 @@ impl HubObject {
     }
 }
 
-/// What the hub's first switch calls on its stack: `self.run()`, whatever it was switched to with.
-unsafe extern "C-unwind" fn run_hub(hub: *mut PyGreenlet, arguments: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: called with the GIL held; the hub runs, hence is alive; the arguments are this function's.
+/// What a greenlet's first switch calls on its stack in place of the attribute `run`: `self.run()`, whatever it was switched to with.
+pub(super) unsafe extern "C-unwind" fn call_run(object: *mut PyGreenlet, arguments: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: called with the GIL held; the greenlet runs, hence is alive; the arguments are this function's.
     unsafe {
         ffi::Py_XDECREF(arguments);
         let name = ffi::PyUnicode_InternFromString(c"run".as_ptr());
         if name.is_null() {
             return std::ptr::null_mut();
         }
-        let result = ffi::PyObject_CallMethodNoArgs(hub.cast(), name);
+        let result = ffi::PyObject_CallMethodNoArgs(object.cast(), name);
         ffi::Py_DECREF(name);
         result
+    }
+}
+
+/// In a greenlet that has just begun: gives back the reference of the entry that started it.
+pub(super) fn release_deferred(py: Python<'_>) {
+    if let Some(hub) = current_if_exists(py)
+        && let Ok(home) = hub.get().native_loop(py)
+    {
+        // SAFETY: the current hub's loop is this thread's, the GIL is held.
+        unsafe { home.get().release_deferred() };
     }
 }
 
@@ -267,6 +288,7 @@ fn set_current(py: Python<'_>, hub: Option<&Bound<'_, HubObject>>) -> PyResult<(
     match hub {
         Some(hub) => {
             dictionary.set_item(THREAD_KEY, hub)?;
+            hub.get().own.set(hub.as_ptr());
             CURRENT.set(hub.as_ptr());
         }
         None => {
