@@ -1,13 +1,14 @@
-//! Gives the crate the `cfg`s of the Python it is built for (`Py_3_12` and the like), and compiles the one C file, which
-//! has to see that Python's headers.
+//! Gives the crate the `cfg`s of the Python it is built for (`Py_3_12` and the like), and compiles the C files, which
+//! have to see that Python's headers.
 
 use std::process::Command;
 
 fn main() {
     pyo3_build_config::use_pyo3_cfgs();
     println!("cargo::rerun-if-changed=src/tstate.c");
+    println!("cargo::rerun-if-changed=src/frames.c");
     cc::Build::new()
-        .file("src/tstate.c")
+        .files(["src/tstate.c", "src/frames.c"])
         .include(include_directory())
         .opt_level(2)
         .compile("verdigris_tstate");

@@ -274,6 +274,33 @@ verdigris_saved_annex_used(Saved *saved)
     return saved->chunk != NULL && saved->chunk->previous == NULL ? (char *)saved->chunk_top : NULL;
 }
 
+int verdigris_frames_forget(struct _PyInterpreterFrame *frame); /* frames.c */
+
+/* For a greenlet that will never run again, its thread having ended: whether its stack and annex can be used by another. What its
+ * frames refer to is lost. Chunks of frames beyond the annex are freed. */
+int
+verdigris_saved_forget(Saved *saved)
+{
+#ifdef HAS_CFRAME
+    struct _PyInterpreterFrame *frame = saved->cframe->current_frame;
+#else
+    struct _PyInterpreterFrame *frame = saved->frame;
+#endif
+    if (!verdigris_frames_forget(frame)) {
+        return 0;
+    }
+    PyObjectArenaAllocator arenas;
+    PyObject_GetArenaAllocator(&arenas);
+    _PyStackChunk *chunk = saved->chunk;
+    while (chunk->previous != NULL) {
+        _PyStackChunk *previous = chunk->previous;
+        arenas.free(arenas.ctx, chunk, chunk->size);
+        chunk = previous;
+    }
+    saved->chunk = chunk;
+    return 1;
+}
+
 int
 verdigris_tstate_trash_nesting(PyThreadState *tstate)
 {

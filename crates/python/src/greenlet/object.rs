@@ -245,8 +245,12 @@ unsafe fn drop_state(state: Box<State>) {
         ffi::Py_XDECREF(state.parent.replace(null_mut()).cast());
         ffi::Py_XDECREF(ptr::replace(tstate::saved_context(state.saved.get()), null_mut()));
         if let Some(stack) = (*state.stack.get()).take() {
-            // It could not be killed (its thread is gone, or the interpreter is going): objects may point to its frames.
-            super::pool().abandon(stack);
+            // It could not be killed: its thread is gone, or the interpreter is going.
+            if !python::is_finalizing() && tstate::forget(state.saved.get()) != 0 {
+                super::pool().release(stack);
+            } else {
+                super::pool().abandon(stack);
+            }
         }
         Thread::release(state.thread.replace(ptr::null()));
     }

@@ -345,6 +345,9 @@ struct Start {
     thread: *const Thread,
     greenlet: *mut PyGreenlet,
     run: *mut ffi::PyObject,
+    /// What was given as `run`: the same, or something that a subclass shadows. Dropped on the new stack, because dropping
+    /// it may run anything.
+    given: *mut ffi::PyObject,
     native_run: Option<NativeRun>,
     payload: Payload,
     /// An exception is set: `run` is not called.
@@ -366,6 +369,12 @@ unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload
             }
             pending.restore();
         }
+        if own.is_started() || !ptr::eq(home_of(greenlet), thread) {
+            let pending = Pending::take();
+            ffi::Py_XDECREF(run);
+            pending.restore();
+            return Started::Overtaken;
+        }
         let stack = match pool().allocate() {
             Ok(stack) => stack,
             Err(_) => {
@@ -376,16 +385,6 @@ unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload
                 return Started::Returned(ffi::PyErr_NoMemory());
             }
         };
-        // From here on the attribute is gone. What was given may have been shadowed, and dropping it may run anything.
-        let pending = Pending::take();
-        ffi::Py_XDECREF(own.run.replace(null_mut()));
-        if own.is_started() || !ptr::eq(home_of(greenlet), thread) {
-            pool().release(stack);
-            ffi::Py_XDECREF(run);
-            pending.restore();
-            return Started::Overtaken;
-        }
-        pending.restore();
         let throws = payload.is_exception();
         let Some(payload) = payload.into_call() else {
             pool().release(stack);
@@ -406,10 +405,12 @@ unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload
         );
         own.context.set(fiber::prepare(&stack, entry));
         *own.stack.get() = Some(stack);
+        let given = own.run.replace(null_mut());
         let start = Start {
             thread,
             greenlet,
             run,
+            given,
             native_run,
             payload,
             throws,
@@ -456,6 +457,7 @@ unsafe extern "C-unwind" fn entry(start: usize) -> ! {
             thread,
             greenlet,
             run,
+            given,
             native_run,
             mut payload,
             throws,
@@ -464,6 +466,9 @@ unsafe extern "C-unwind" fn entry(start: usize) -> ! {
         // A token in place of the value, for the trace function's sake: NULL says "throw".
         let token = if throws { null_mut() } else { payload.arguments };
         let landed = land(thread, token);
+        let pending = Pending::take();
+        ffi::Py_XDECREF(given);
+        pending.restore();
         let result = if landed.is_null() {
             null_mut() // thrown in, or the trace function failed
         } else if let Some(native_run) = native_run {
