@@ -29,17 +29,35 @@ pub(super) fn set_socket_class(py: Python<'_>, class: Py<PyType>) {
 pub(super) fn accept<'py>(socket: &Socket, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
     let mut peer = Address::new();
     let descriptor = until_done(socket, py, Direction::Read, socket.patience(), |descriptor| accept_on(descriptor, &mut peer))?;
+    connected(socket, py, descriptor, &peer)
+}
+
+pub(super) fn accept_nowait<'py>(socket: &Socket, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let mut peer = Address::new();
+    let listener = socket.open_descriptor(py)?;
+    match accept_on(listener, &mut peer) {
+        Ok(descriptor) => connected(socket, py, descriptor, &peer).map(Some),
+        // Also when the one who was waiting has gone again.
+        Err(error) => match error.raw_os_error().unwrap_or(0) {
+            libc::EAGAIN | libc::ECONNABORTED | libc::EINTR => Ok(None),
+            errno => Err(os_error(py, errno)),
+        },
+    }
+}
+
+/// The pair that `accept` returns, of a descriptor just accepted.
+fn connected<'py>(listener: &Socket, py: Python<'py>, descriptor: RawFd, peer: &Address) -> PyResult<Bound<'py, PyAny>> {
     // From here on the descriptor has an owner.
     let descriptor = Owned(descriptor);
-    let address = if address::is_known_family(socket.family()) {
+    let address = if address::is_known_family(listener.family()) {
         peer.to_python(py)?
     } else {
-        py.import("verdigris._socketcommon")?.call_method1("_peer_address", (descriptor.0, socket.family()))?
+        py.import("verdigris._socketcommon")?.call_method1("_peer_address", (descriptor.0, listener.family()))?
     };
     let timeout = py.import("_socket")?.call_method0("getdefaulttimeout")?.extract()?;
     let class = SOCKET_CLASS.get(py).map_or_else(|| py.get_type::<Socket>(), |class| class.bind(py).clone());
     let connected = class.call_method1("__new__", (&class,))?;
-    connected.cast::<Socket>()?.get().own(descriptor.release(), socket, timeout);
+    connected.cast::<Socket>()?.get().own(descriptor.release(), listener, timeout);
     Ok((connected, address).into_pyobject(py)?.into_any())
 }
 

@@ -465,6 +465,11 @@ impl Socket {
         connection::accept(self, py)
     }
 
+    /// As `accept`, but returns None if nobody is waiting to be accepted.
+    fn _accept_nowait<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        connection::accept_nowait(self, py)
+    }
+
     /// Connects to an address, resolving a name if it has one.
     fn connect<'py>(slf: &Bound<'py, Self>, address: &Bound<'py, PyAny>) -> PyResult<()> {
         connection::connect(slf, address)

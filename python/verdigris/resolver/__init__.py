@@ -1,0 +1,44 @@
+"""Resolvers: how names become addresses. `config.resolver` names the one that a hub makes.
+
+A resolver has the five functions of `socket` that may ask the network, as methods, and `close()`.
+"""
+
+import _socket
+
+__all__ = ()
+
+
+class AbstractResolver:
+    """A base for resolvers: the interface, answered by the standard library without cooperation."""
+
+    HOSTNAME_ENCODING = "idna"
+    EAI_NONAME_MSG = "Name or service not known"
+    EAI_FAMILY_MSG = "ai_family not supported"
+
+    def close(self):
+        """Let go of what the resolver holds. It may be used again."""
+
+    def gethostbyname(self, hostname, family=_socket.AF_INET):
+        """As `socket.gethostbyname`, of any family."""
+        if family == _socket.AF_INET:
+            return _socket.gethostbyname(hostname)
+        return self.gethostbyname_ex(hostname, family)[2][0]
+
+    def gethostbyname_ex(self, hostname, family=_socket.AF_INET):
+        """As `socket.gethostbyname_ex`, of any family."""
+        if family == _socket.AF_INET:
+            return _socket.gethostbyname_ex(hostname)
+        found = self.getaddrinfo(hostname, None, family, _socket.SOCK_STREAM)
+        return hostname, [], [entry[4][0] for entry in found]
+
+    def getaddrinfo(self, host, port, family=0, socktype=0, proto=0, flags=0):
+        """As `socket.getaddrinfo`."""
+        return _socket.getaddrinfo(host, port, family, socktype, proto, flags)
+
+    def gethostbyaddr(self, ip_address):
+        """As `socket.gethostbyaddr`."""
+        return _socket.gethostbyaddr(ip_address)
+
+    def getnameinfo(self, sockaddr, flags):
+        """As `socket.getnameinfo`."""
+        return _socket.getnameinfo(sockaddr, flags)

@@ -1,0 +1,19 @@
+"""The resolver that blocks: the standard library's functions as they are, for debugging."""
+
+import _socket
+
+__all__ = ["Resolver"]
+
+
+class Resolver:
+    """Name lookups that block the whole thread."""
+
+    def __init__(self, hub=None):
+        pass
+
+    def close(self):
+        """Nothing to let go of."""
+
+    for _name in ("gethostbyname", "gethostbyname_ex", "getaddrinfo", "gethostbyaddr", "getnameinfo"):
+        locals()[_name] = staticmethod(getattr(_socket, _name))
+    del _name

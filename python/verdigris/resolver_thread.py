@@ -1,0 +1,5 @@
+"""The old name of `verdigris.resolver.thread`."""
+
+from .resolver.thread import Resolver
+
+__all__ = ["Resolver"]
