@@ -139,10 +139,6 @@ def _wait_for_events(fileno, events, timeout, timeout_exc):
         watcher.close()
 
 
-def _watcher_of(fileno, events, keep_alive):
-    return get_hub().loop.io(fileno, events, ref=keep_alive)
-
-
 def _as_enum(value, enumeration):
     try:
         return enumeration(value)

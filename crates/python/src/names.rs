@@ -24,3 +24,8 @@ pub(crate) fn hub_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 pub(crate) fn spawned_link<'py>(py: Python<'py>, class: &str) -> PyResult<Bound<'py, PyAny>> {
     attribute(py, "verdigris.greenlet", class)
 }
+
+/// A name of `verdigris._socketcommon`: what the Rust socket leaves to Python.
+pub(crate) fn socket_common<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    attribute(py, "verdigris._socketcommon", name)
+}

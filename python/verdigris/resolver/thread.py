@@ -15,7 +15,12 @@ class Resolver:
     """Name lookups by the system, in the thread pool of *hub*: other greenlets run meanwhile."""
 
     def __init__(self, hub=None):
-        self.pool = (hub if hub is not None else get_hub()).threadpool
+        self._hub = hub if hub is not None else get_hub()
+
+    @property
+    def pool(self):
+        """The hub's thread pool, which is made when the first name is looked up."""
+        return self._hub.threadpool
 
     def __repr__(self):
         return f"<{type(self).__module__}.{type(self).__name__} at {id(self):#x} pool={self.pool!r}>"

@@ -31,7 +31,7 @@ use pyo3::prelude::*;
 
 use crate::greenlet_base;
 
-pub(crate) use error::concurrent_use;
+pub(crate) use error::{concurrent_use, from_loop as error_from_loop};
 pub(crate) use event_loop::LoopObject;
 pub(crate) use greenlet::GreenletObject;
 pub(crate) use links::{Link, Links, Told};

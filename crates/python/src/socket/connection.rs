@@ -15,6 +15,7 @@ use super::errors::{last_errno, os_error};
 use super::object::Socket;
 use super::transfer::until_done;
 use super::wait::{Direction, Patience};
+use crate::names;
 
 /// The class of accepted sockets: `verdigris.socket.socket`, told once by that module.
 static SOCKET_CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
@@ -52,7 +53,7 @@ fn connected<'py>(listener: &Socket, py: Python<'py>, descriptor: RawFd, peer: &
     let address = if address::is_known_family(listener.family()) {
         peer.to_python(py)?
     } else {
-        py.import("verdigris._socketcommon")?.call_method1("_peer_address", (descriptor.0, listener.family()))?
+        names::socket_common(py, "_peer_address")?.call1((descriptor.0, listener.family()))?
     };
     let timeout = py.import("_socket")?.call_method0("getdefaulttimeout")?.extract()?;
     let class = SOCKET_CLASS.get(py).map_or_else(|| py.get_type::<Socket>(), |class| class.bind(py).clone());
@@ -185,14 +186,14 @@ impl Pause {
     fn take(&mut self, py: Python<'_>, patience: &mut Patience) -> PyResult<()> {
         let length = 0.001 * f64::from(1 << self.attempts.min(5));
         self.attempts += 1;
-        let length = patience.remaining()?.map_or(length, |left| left.min(length));
+        let length = patience.remaining()?.map_or(length, |left| left.as_secs_f64().min(length));
         py.import("verdigris.hub")?.call_method1("sleep", (length,)).map(drop)
     }
 }
 
 /// Makes the address one with numbers only, by the hub's resolver.
 pub(super) fn resolve<'py>(slf: &Bound<'py, Socket>, address: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    slf.py().import("verdigris._socketcommon")?.call_method1("_resolve_addr", (slf, address))
+    names::socket_common(slf.py(), "_resolve_addr")?.call1((slf, address))
 }
 
 unsafe extern "C" {

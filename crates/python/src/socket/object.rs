@@ -17,8 +17,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::errors::{self, bad_descriptor, os_error};
-use super::wait::{Direction, Patience};
+use super::wait::{Direction, Patience, Waits};
 use super::{connection, transfer};
+use crate::names;
 
 /// A socket whose calls let other greenlets run instead of blocking the thread.
 ///
@@ -38,8 +39,7 @@ pub(crate) struct Socket {
     closed: Cell<bool>,
     /// Whether a greenlet that waits here keeps the loop from ending.
     keeps_loop_alive: Cell<bool>,
-    readers: Cell<Option<Py<PyAny>>>,
-    writers: Cell<Option<Py<PyAny>>>,
+    waits: Waits,
 }
 
 // SAFETY: every access is made with the GIL held, and none of them holds a reference into a cell
@@ -58,8 +58,7 @@ impl Socket {
             files: Cell::new(0),
             closed: Cell::new(false),
             keeps_loop_alive: Cell::new(true),
-            readers: Cell::new(None),
-            writers: Cell::new(None),
+            waits: Waits::default(),
         }
     }
 
@@ -96,11 +95,8 @@ impl Socket {
         self.keeps_loop_alive.get()
     }
 
-    pub(super) fn waiter(&self, direction: Direction) -> &Cell<Option<Py<PyAny>>> {
-        match direction {
-            Direction::Read => &self.readers,
-            Direction::Write => &self.writers,
-        }
+    pub(super) fn waits(&self) -> &Waits {
+        &self.waits
     }
 
     /// The standard socket, if it exists.
@@ -116,7 +112,7 @@ impl Socket {
         if let Some(raw) = self.existing_raw(py) {
             return Ok(raw);
         }
-        let class = py.import("verdigris._socketcommon")?.getattr("_NativeSocket")?;
+        let class = names::socket_common(py, "_NativeSocket")?;
         if self.descriptor.get() < 0 {
             return class.call_method1("__new__", (&class,));
         }
@@ -188,7 +184,7 @@ impl Socket {
                 if proto == -1 { 0 } else { proto },
             ),
         };
-        let class = py.import("verdigris._socketcommon")?.getattr("_NativeSocket")?;
+        let class = names::socket_common(py, "_NativeSocket")?;
         let raw = class.call1((family, kind, proto, fileno))?;
         if let Some(timeout) = raw.call_method0("gettimeout")?.extract()? {
             self.timeout.set(Some(timeout));
@@ -488,6 +484,9 @@ impl Drop for Socket {
             return;
         }
         Python::attach(|py| {
+            self.descriptor.set(descriptor);
+            let _ = self.leave_loop(py);
+            self.descriptor.set(-1);
             // The standard socket, where there is one, warns and closes by itself.
             let Some(raw) = self.raw.take() else {
                 warn_unclosed(py, descriptor, self);
