@@ -51,10 +51,7 @@ pub(crate) enum Told {
 }
 
 impl Links {
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "single steps with the GIL held; nothing keeps it over Python code"
-    )]
+    #[expect(clippy::mut_from_ref, reason = "single steps with the GIL held; nothing keeps it over Python code")]
     fn queue(&self) -> &mut VecDeque<Link> {
         // SAFETY: see the `Sync` above.
         unsafe { &mut *self.queue.get() }
@@ -87,10 +84,7 @@ impl Links {
 
     /// Takes back the link of a wait. Nothing if it was told already.
     pub(crate) fn remove_ticket(&self, ticket: &Ticket) {
-        let place = self
-            .queue()
-            .iter()
-            .position(|link| matches!(link, Link::Wake(other) if other.same(ticket)));
+        let place = self.queue().iter().position(|link| matches!(link, Link::Wake(other) if other.same(ticket)));
         if let Some(place) = place {
             let link = self.queue().remove(place);
             drop(link);
@@ -99,10 +93,7 @@ impl Links {
 
     /// Takes back a collector's link.
     pub(crate) fn remove_collector(&self, collector: &Py<Collector>) {
-        let place = self
-            .queue()
-            .iter()
-            .position(|link| matches!(link, Link::Collect(other) if other.is(collector)));
+        let place = self.queue().iter().position(|link| matches!(link, Link::Collect(other) if other.is(collector)));
         if let Some(place) = place {
             let link = self.queue().remove(place);
             drop(link);
@@ -123,10 +114,7 @@ impl Links {
             .collect();
         for candidate in candidates {
             if candidate.bind(py).eq(callable)? {
-                let place = self
-                    .queue()
-                    .iter()
-                    .position(|link| matches!(link, Link::Call(other) if other.is(&candidate)));
+                let place = self.queue().iter().position(|link| matches!(link, Link::Call(other) if other.is(&candidate)));
                 if let Some(place) = place {
                     let link = self.queue().remove(place);
                     drop(link);

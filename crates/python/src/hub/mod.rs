@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!   park.rs          tickets: how a greenlet sleeps and is woken     <- everything that blocks uses this
-//!   event_loop/      the loop and the scheduler
+//!   event_loop.rs    the loop and the scheduler
 //!   token.rs         what the loop keeps for us
 //!   object.rs        the hub itself, and the current one
-//!   greenlet/        gevent's Greenlet          links.rs   who is told when it is done
-//!   watcher/ callback.rs waiter.rs timeout.rs sleep.rs wait.rs      gevent's objects
+//!   greenlet.rs      gevent's Greenlet          links.rs   who is told when it is done
+//!   watcher.rs callback.rs waiter.rs timeout.rs sleep.rs wait.rs      gevent's objects
 //! ```
 
 mod callback;
@@ -14,7 +14,6 @@ mod error;
 mod event_loop;
 mod flags;
 mod greenlet;
-mod limit;
 mod links;
 mod object;
 mod park;
@@ -35,16 +34,10 @@ use crate::greenlet_base;
 pub(crate) use error::{concurrent_use, from_loop as error_from_loop};
 pub(crate) use event_loop::LoopObject;
 pub(crate) use greenlet::GreenletObject;
-#[allow(unused_imports, reason = "for the primitives")]
-pub(crate) use limit::Limit;
-#[allow(unused_imports, reason = "for the primitives")]
 pub(crate) use links::{Link, Links, Told};
-#[allow(unused_imports, reason = "for the primitives")]
 pub(crate) use object::{HubObject, current, current_if_exists};
-#[allow(unused_imports, reason = "for the primitives")]
 pub(crate) use park::{GreenletSlot, Ticket, Woken, arm, park, park_until_woken};
-pub(crate) use timeout::TimeoutObject;
-#[allow(unused_imports, reason = "for the primitives")]
+pub(crate) use timeout::{Limit, TimeoutObject};
 pub(crate) use token::{NativeEntry, Outcome, Place, Token};
 pub(crate) use wait::Collector;
 

@@ -87,11 +87,7 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
-        Self {
-            greenlet: self.greenlet.clone_ref(py),
-            wait: self.wait,
-            home: self.home.clone_ref(py),
-        }
+        Self { greenlet: self.greenlet.clone_ref(py), wait: self.wait, home: self.home.clone_ref(py) }
     }
 
     /// Whether two tickets are for the same wait of the same greenlet.
@@ -129,22 +125,13 @@ impl Ticket {
     /// Wakes the greenlet, from any thread: it runs when the loop comes to it.
     pub(crate) fn wake(&self, py: Python<'_>) -> PyResult<()> {
         let greenlet = NonNull::new(self.greenlet.clone_ref(py).into_ptr().cast()).expect("a Py is never null");
-        self.home
-            .get()
-            .call_soon(Token::Wake {
-                greenlet,
-                wait: self.wait,
-            })
-            .map(drop)
+        self.home.get().call_soon(Token::Wake { greenlet, wait: self.wait }).map(drop)
     }
 
     /// The token that wakes this ticket's greenlet, for the loop to keep (a timer, a descriptor).
     pub(crate) fn token(&self, py: Python<'_>) -> Token {
         let greenlet = NonNull::new(self.greenlet.clone_ref(py).into_ptr().cast()).expect("a Py is never null");
-        Token::Wake {
-            greenlet,
-            wait: self.wait,
-        }
+        Token::Wake { greenlet, wait: self.wait }
     }
 
     pub(crate) fn home(&self) -> &Py<LoopObject> {
@@ -169,11 +156,7 @@ pub(crate) fn arm(py: Python<'_>) -> PyResult<Ticket> {
     let home = hub.get().native_loop(py)?;
     // SAFETY: the running greenlet is alive.
     let wait = unsafe { greenlet::slot(current.as_ptr().cast()) }.open_next();
-    Ok(Ticket {
-        greenlet: current.unbind(),
-        wait,
-        home,
-    })
+    Ok(Ticket { greenlet: current.unbind(), wait, home })
 }
 
 /// Parks the current greenlet until its ticket is used, or `timeout_ns` has passed.
@@ -183,9 +166,7 @@ pub(crate) fn park(py: Python<'_>, ticket: &Ticket, timeout_ns: Option<i64>) -> 
         return Ok(Woken::Ready);
     };
     let home = ticket.home.get();
-    let key = home
-        .engine()?
-        .wait_timer(timeout_ns, TIMEOUT_PRIORITY, ticket.token(py));
+    let key = home.engine()?.wait_timer(timeout_ns, TIMEOUT_PRIORITY, ticket.token(py));
     let result = park_until_woken(py);
     // The timer has fired if it cannot be cancelled any more.
     let cancelled = home.engine().ok().and_then(|engine| engine.cancel(key));
@@ -194,11 +175,7 @@ pub(crate) fn park(py: Python<'_>, ticket: &Ticket, timeout_ns: Option<i64>) -> 
         unsafe { token.release() };
     }
     result?;
-    Ok(if cancelled.is_some() {
-        Woken::Ready
-    } else {
-        Woken::TimedOut
-    })
+    Ok(if cancelled.is_some() { Woken::Ready } else { Woken::TimedOut })
 }
 
 /// gevent starts the timers of waits at this priority: what is ready wins over its own time-out.
@@ -233,6 +210,7 @@ pub(crate) fn park_until_woken(py: Python<'_>) -> PyResult<()> {
 pub(super) fn is_wake_up(value: &Bound<'_, PyAny>) -> bool {
     std::ptr::eq(value.as_ptr(), WOKEN.load(Ordering::Relaxed))
 }
+
 
 impl Ticket {
     pub(crate) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {

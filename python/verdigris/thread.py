@@ -1,0 +1,175 @@
+"""The low-level threads of the standard library, as greenlets (gevent.thread; it stands for `_thread`).
+
+A thread is a `Greenlet`, its identifier the identity of the greenlet, its lock a semaphore that lets other greenlets
+run while one waits.
+"""
+
+import _thread
+
+from verdigris._compat import PY313, PYPY
+from verdigris._core import GreenletExit, getcurrent
+from verdigris._hub_local import get_hub_if_exists
+from verdigris.exceptions import LoopExit
+from verdigris.greenlet import Greenlet
+from verdigris.hub import sleep
+from verdigris.local import local as _local
+from verdigris.lock import BoundedSemaphore
+
+__implements__ = [
+    "allocate_lock",
+    "get_ident",
+    "exit",
+    "LockType",
+    "stack_size",
+    "start_new_thread",
+    "_local",
+]
+if PY313:
+    __implements__ += ["start_joinable_thread", "lock", "_ThreadHandle", "_make_thread_handle"]
+
+__imports__ = ["error"]
+__target__ = "_thread"
+
+error = _thread.error
+TIMEOUT_MAX = _thread.TIMEOUT_MAX
+
+
+def get_ident(gr=None):
+    """The identifier of a greenlet, by default of the current one."""
+    return id(getcurrent()) if gr is None else id(gr)
+
+
+def _check_start(function, args, kwargs):
+    if not callable(function):
+        raise TypeError("first arg must be callable")
+    if not isinstance(args, tuple):
+        raise TypeError("2nd arg must be a tuple")
+    if kwargs is not None and not isinstance(kwargs, dict):
+        raise TypeError("optional 3rd arg must be a dictionary")
+
+
+def start_new_thread(function, args=(), kwargs=None):
+    """Starts a greenlet that calls function(*args, **kwargs), and returns its identifier."""
+    _check_start(function, args, kwargs)
+    return get_ident(Greenlet.spawn(function, *args, **(kwargs or {})))
+
+
+class LockType(BoundedSemaphore):
+    """A lock between greenlets."""
+
+    # What releasing a lock that nobody holds raises: as a lock of the standard library does, not as a semaphore.
+    _OVER_RELEASE_ERROR = RuntimeError
+    _TIMEOUT_MAX = TIMEOUT_MAX
+
+    def __init__(self):
+        super().__init__(1)
+
+    def __init_subclass__(cls):
+        raise TypeError("type 'lock' is not an acceptable base type")
+
+    def acquire(self, blocking=True, timeout=-1):
+        """Takes the lock; returns whether it did, which it may not have without blocking or after the timeout in
+        seconds."""
+        if timeout is None or timeout == -1:
+            timeout = None
+        elif not blocking:
+            raise ValueError("can't specify a timeout for a non-blocking call")
+        elif timeout < 0:
+            raise ValueError("timeout value must be a non-negative number")
+        elif timeout > self._TIMEOUT_MAX:
+            raise OverflowError("timeout value is too large")
+        # A lock that is free is taken without asking whether it could be waited for: fork hooks rely on that.
+        if not blocking or _in_fork:
+            acquired = BoundedSemaphore.acquire(self, False)
+            if not acquired and _in_fork:
+                # No greenlet but this one can run until the fork is over: whoever holds it cannot be in the way, and waiting
+                # for it would let others run, which may fork themselves.
+                _in_fork[-1].append(self)
+                return True
+            if not acquired and get_hub_if_exists() is not None:
+                # Somebody may be asking again and again until it is free.
+                sleep()
+            return acquired
+        return BoundedSemaphore.acquire(self, True, timeout)
+
+    def release(self):
+        """Gives the lock back; anybody may, not only who took it."""
+        if _in_fork and _in_fork[-1] and self in _in_fork[-1]:
+            _in_fork[-1].remove(self)
+            return
+        BoundedSemaphore.release(self)
+
+    def acquire_lock(self, blocking=True, timeout=-1):
+        """An old name of `acquire`."""
+        return self.acquire(blocking, timeout)
+
+    def release_lock(self):
+        """An old name of `release`."""
+        self.release()
+
+    def locked_lock(self):
+        """An old name of `locked`."""
+        return self.locked()
+
+    def __enter__(self):
+        return self.acquire()
+
+    def __exit__(self, *_exception):
+        self.release()
+
+    def _at_fork_reinit(self):
+        """In the child of a fork: nobody holds it, nobody waits for it."""
+        self.__init__()
+
+
+# The locks that were held by others when a fork hook wanted them, for each fork that is going on (see verdigris.os).
+_in_fork = []
+
+allocate_lock = lock = LockType
+
+
+def exit():
+    """Ends the current thread, silently."""
+    raise GreenletExit
+
+
+_original_stack_size = _thread.stack_size
+
+
+def stack_size(size=None):
+    """The stack size of native threads; that of greenlets is set elsewhere. A smaller one than now is not set: all
+    greenlets of a thread would have to make do with it."""
+    if size is None:
+        return _original_stack_size()
+    if size > _original_stack_size():
+        return _original_stack_size(size)
+    return _original_stack_size()
+
+
+if PY313:
+    from verdigris._threading import ThreadHandle as _ThreadHandle
+
+    def start_joinable_thread(function, handle=None, daemon=True):
+        """Starts a greenlet that calls function(), and returns a handle to join it by."""
+        _check_start(function, (), None)
+        handle = _ThreadHandle() if handle is None else handle
+        if not isinstance(handle, _ThreadHandle):
+            raise TypeError("'handle' must be a _ThreadHandle")
+        handle._start(function, daemon)
+        return handle
+
+    def _make_thread_handle(ident):
+        """A handle for a thread that runs already: the current one."""
+        handle = _ThreadHandle()
+        handle._adopt(ident)
+        return handle
+
+
+for _name in ("allocate", "exit_thread", "interrupt_main", "start_new", "get_native_id", "daemon_threads_allowed", "RLock"):
+    if hasattr(_thread, _name):
+        globals()[_name] = getattr(_thread, _name)
+        __imports__.append(_name)
+__imports__.append("TIMEOUT_MAX")
+del _name
+
+__all__ = [name for name in __implements__ + __imports__ if name != "_local"]

@@ -1,0 +1,10 @@
+"""gevent.time: `time`, with a sleep that lets others run."""
+
+import time as _time
+
+from verdigris._util import copy_globals
+from verdigris.hub import sleep
+
+__implements__ = ["sleep"]
+__all__ = __implements__
+__imports__ = copy_globals(_time, globals(), names_to_ignore=__implements__)
