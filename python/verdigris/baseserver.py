@@ -107,8 +107,6 @@ class BaseServer:
             self._spawn = spawn
         if hasattr(self.pool, "full"):
             self.full = self.pool.full
-        if self.pool is not None:
-            self.pool._semaphore.rawlink(self._start_accepting_if_started)
 
     def set_handle(self, handle):
         """Say what handles connections; None keeps the method `handle` of the class."""
@@ -160,7 +158,7 @@ class BaseServer:
         """The listener is ready (called by the loop)."""
         for _ in range(self.max_accept):
             if self.full():
-                self.stop_accepting()
+                self._wait_for_pool()
                 return
             try:
                 accepted = self.do_read()
@@ -177,6 +175,16 @@ class BaseServer:
                 self.loop.handle_error((accepted[1:], self), *sys.exc_info())
                 self._pause()
                 return
+
+    def _wait_for_pool(self):
+        """Accept no more until a handler ends."""
+        semaphore = getattr(self.pool, "_semaphore", None)
+        if semaphore is None:
+            # A pool of another kind, which has to be asked again.
+            self._pause()
+            return
+        self.stop_accepting()
+        semaphore.rawlink(self._start_accepting_if_started)
 
     def _accepting_failed(self, problem):
         exhausted = isinstance(problem, OSError) and problem.errno in _EXHAUSTED
@@ -278,7 +286,7 @@ class BaseServer:
                 self.__dict__.pop("_handle", None)
                 self.__dict__.pop("_spawn", None)
                 self.__dict__.pop("full", None)
-                if self.pool is not None:
+                if hasattr(self.pool, "_semaphore"):
                     self.pool._semaphore.unlink(self._start_accepting_if_started)
 
     def stop(self, timeout=None):

@@ -109,18 +109,22 @@ def select(rlist, wlist, xlist, timeout=None):  # noqa: A002 - the standard name
         if timeout == 0:
             sleep(0)
         return found
+    # Asked for now: an object may be closed while this waits.
+    readers = [(item, get_fileno(item)) for item in rlist]
+    writers = [(item, get_fileno(item)) for item in wlist]
     interests = {}
-    for objects, event in ((rlist, _READ), (wlist, _WRITE)):
-        for fileno in map(get_fileno, objects):
+    for pairs, event in ((readers, _READ), (writers, _WRITE)):
+        for _, fileno in pairs:
             interests[fileno] = interests.get(fileno, 0) | event
     watch = _Watch(interests)
     try:
         watch.wait(timeout)
     finally:
         watch.close()
+    ready = watch.ready
     return (
-        [item for item in rlist if watch.ready.get(get_fileno(item), 0) & _READ] if watch.ready else [],
-        [item for item in wlist if watch.ready.get(get_fileno(item), 0) & _WRITE] if watch.ready else [],
+        [item for item, fileno in readers if ready.get(fileno, 0) & _READ],
+        [item for item, fileno in writers if ready.get(fileno, 0) & _WRITE],
         [],
     )
 

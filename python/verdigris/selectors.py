@@ -5,7 +5,7 @@ however many files are registered, and exactly the kernel's answers.
 """
 
 import selectors as __selectors__
-from errno import EBADF, ENOENT
+from errno import EBADF, EINVAL, ENOENT
 from selectors import EVENT_READ, EVENT_WRITE, _BaseSelectorImpl
 
 from . import select as _select
@@ -47,7 +47,8 @@ class GeventSelector(_BaseSelectorImpl):
             self._epoll.register(key.fd, _mask(events))
         except BaseException as problem:
             super().unregister(fileobj)
-            if isinstance(problem, OSError) and problem.errno == EBADF:
+            # EINVAL: it was closed, and its number is the selector's own by now.
+            if isinstance(problem, OSError) and problem.errno in (EBADF, EINVAL):
                 raise ValueError(f"Invalid file descriptor: {key.fd}") from None
             raise
         return key
