@@ -421,13 +421,13 @@ impl<T: Copy> Loop<T> {
             plain,
             invalid,
         } = report;
-        if invalid {
-            return self.kill_fd(fd);
-        }
         let Some(slot) = self.fds.slot(fd) else { return };
         if slot.generation != generation {
             self.fds.suspicious = true;
             return;
+        }
+        if invalid {
+            return self.kill_fd(fd);
         }
         slot.ready |= events;
         let (wanted, flags, kernel) = (slot.wanted, slot.flags, slot.kernel);

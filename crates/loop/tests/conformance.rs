@@ -421,6 +421,12 @@ macro_rules! conformance {
         mod epoll {
             $(#[test] fn $test() { super::$test(verdigris_loop::Flags::EPOLL) })*
         }
+        mod poll {
+            $(#[test] fn $test() { super::$test(verdigris_loop::Flags::POLL) })*
+        }
+        mod select {
+            $(#[test] fn $test() { super::$test(verdigris_loop::Flags::SELECT) })*
+        }
     };
 }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::epoll::{CreateFlags, create};
 
-use super::{Applied, Change, EDGE, READ, Report, SharedFd, SignalMask, WAKER_FD, WRITE, Waker};
+use super::{Applied, Change, EDGE, READ, Report, SharedFd, SignalMask, WAKER_FD, WRITE, Waker, last_errno, timespec};
 use crate::Result;
 
 const WAKER_DATA: u64 = u64::MAX;
@@ -164,10 +164,6 @@ fn kernel_events(wanted: u8) -> u32 {
     (read | write) as u32
 }
 
-fn last_errno() -> i32 {
-    std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL)
-}
-
 /// An epoll and a buffer for what it says.
 pub(crate) struct EpollSleeper {
     fd: SharedFd,
@@ -194,10 +190,7 @@ impl EpollSleeper {
     }
 
     fn wait_ns(&mut self, timeout_ns: i64, mask: Option<&SignalMask>) -> std::result::Result<usize, i32> {
-        let timeout = libc::timespec {
-            tv_sec: timeout_ns / 1_000_000_000,
-            tv_nsec: timeout_ns % 1_000_000_000,
-        };
+        let timeout = timespec(timeout_ns);
         let mask = mask.map_or(std::ptr::null(), SignalMask::as_ptr);
         // SAFETY: the kernel writes at most `capacity` events into the buffer's spare room and reads the timeout and
         // the mask (null, or a valid set of which it reads 8 bytes, the size of its own signal set). Called by number,

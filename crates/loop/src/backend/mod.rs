@@ -11,7 +11,9 @@
 //! * `recreate` begins anew with kernel objects of its own (after a fork), knowing no fd but the waker.
 
 mod epoll;
+mod poll;
 mod scripted;
+mod select;
 mod waker;
 
 use std::sync::Arc;
@@ -19,8 +21,10 @@ use std::sync::Arc;
 use crate::{Flags, Result};
 
 pub(crate) use epoll::Epoll;
+pub(crate) use poll::Poll;
 pub use scripted::Script;
 pub(crate) use scripted::Scripted;
+pub(crate) use select::Select;
 pub(crate) use waker::{SignalMask, Waker, is_open};
 
 /// Interest: reading.
@@ -71,12 +75,16 @@ pub(crate) struct Report {
 /// The backends by name.
 pub(crate) enum Backend {
     Epoll(Epoll),
+    Poll(Poll),
+    Select(Select),
     Scripted(Scripted),
 }
 
 /// What waits: owned, sendable, knows nothing of the loop.
 pub(crate) enum Sleeper {
     Epoll(epoll::EpollSleeper),
+    Poll(poll::PollSleeper),
+    Select(select::SelectSleeper),
     Scripted(scripted::ScriptedSleeper),
 }
 
@@ -92,12 +100,20 @@ impl Backend {
         {
             return Ok(Backend::Epoll(epoll));
         }
+        if wanted & Flags::POLL.0 != 0 {
+            return Ok(Backend::Poll(Poll::new(waker)));
+        }
+        if wanted & Flags::SELECT.0 != 0 {
+            return Ok(Backend::Select(Select::new(waker)));
+        }
         Err(crate::Error::NoBackend(wanted))
     }
 
     pub(crate) fn bit(&self) -> u32 {
         match self {
             Backend::Epoll(_) => Flags::EPOLL.0,
+            Backend::Poll(_) => Flags::POLL.0,
+            Backend::Select(_) => Flags::SELECT.0,
             Backend::Scripted(_) => 0,
         }
     }
@@ -105,6 +121,8 @@ impl Backend {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Backend::Epoll(_) => "epoll",
+            Backend::Poll(_) => "poll",
+            Backend::Select(_) => "select",
             Backend::Scripted(_) => "scripted",
         }
     }
@@ -112,7 +130,7 @@ impl Backend {
     pub(crate) fn fileno(&self) -> Option<i32> {
         match self {
             Backend::Epoll(epoll) => Some(epoll.fileno()),
-            Backend::Scripted(_) => None,
+            _ => None,
         }
     }
 
@@ -120,6 +138,7 @@ impl Backend {
     pub(crate) fn has_edges(&self) -> bool {
         match self {
             Backend::Epoll(_) => true,
+            Backend::Poll(_) | Backend::Select(_) => false,
             Backend::Scripted(scripted) => scripted.has_edges(),
         }
     }
@@ -128,7 +147,7 @@ impl Backend {
     pub(crate) fn shortest_wait_ns(&self) -> i64 {
         match self {
             Backend::Epoll(epoll) => epoll.shortest_wait_ns(),
-            Backend::Scripted(_) => 1,
+            _ => 1,
         }
     }
 
@@ -143,6 +162,8 @@ impl Backend {
     pub(crate) fn change(&mut self, fd: i32, change: Change) -> std::result::Result<Applied, i32> {
         match self {
             Backend::Epoll(epoll) => epoll.change(fd, change),
+            Backend::Poll(poll) => poll.change(fd, change),
+            Backend::Select(select) => select.change(fd, change),
             Backend::Scripted(scripted) => scripted.change(fd, change),
         }
     }
@@ -151,6 +172,8 @@ impl Backend {
     pub(crate) fn narrow(&mut self, fd: i32, wanted: u8, generation: u32) -> bool {
         match self {
             Backend::Epoll(epoll) => epoll.narrow(fd, wanted, generation),
+            Backend::Poll(poll) => poll.narrow(fd, wanted, generation),
+            Backend::Select(select) => select.narrow(fd, wanted, generation),
             Backend::Scripted(scripted) => scripted.narrow(fd, wanted),
         }
     }
@@ -158,6 +181,14 @@ impl Backend {
     pub(crate) fn recreate(&mut self, waker: &Waker) -> Result<()> {
         match self {
             Backend::Epoll(epoll) => epoll.recreate(waker),
+            Backend::Poll(poll) => {
+                poll.recreate(waker);
+                Ok(())
+            }
+            Backend::Select(select) => {
+                select.recreate(waker);
+                Ok(())
+            }
             Backend::Scripted(scripted) => {
                 scripted.recreate();
                 Ok(())
@@ -168,6 +199,8 @@ impl Backend {
     pub(crate) fn sleeper(&mut self) -> Sleeper {
         match self {
             Backend::Epoll(epoll) => Sleeper::Epoll(epoll.sleeper()),
+            Backend::Poll(poll) => Sleeper::Poll(poll.sleeper()),
+            Backend::Select(select) => Sleeper::Select(select.sleeper()),
             Backend::Scripted(scripted) => Sleeper::Scripted(scripted.sleeper()),
         }
     }
@@ -175,6 +208,8 @@ impl Backend {
     pub(crate) fn recycle(&mut self, sleeper: Sleeper) {
         match (self, sleeper) {
             (Backend::Epoll(epoll), Sleeper::Epoll(sleeper)) => epoll.recycle(sleeper),
+            (Backend::Poll(poll), Sleeper::Poll(sleeper)) => poll.recycle(sleeper),
+            (Backend::Select(select), Sleeper::Select(sleeper)) => select.recycle(sleeper),
             (Backend::Scripted(scripted), Sleeper::Scripted(sleeper)) => scripted.recycle(sleeper),
             _ => {}
         }
@@ -186,6 +221,8 @@ impl Sleeper {
     pub(crate) fn wait(&mut self, timeout_ns: Option<i64>, mask: Option<&SignalMask>) -> std::result::Result<(), i32> {
         match self {
             Sleeper::Epoll(sleeper) => sleeper.wait(timeout_ns, mask),
+            Sleeper::Poll(sleeper) => sleeper.wait(timeout_ns, mask),
+            Sleeper::Select(sleeper) => sleeper.wait(timeout_ns, mask),
             Sleeper::Scripted(sleeper) => sleeper.wait(timeout_ns),
         }
     }
@@ -193,6 +230,8 @@ impl Sleeper {
     pub(crate) fn len(&self) -> usize {
         match self {
             Sleeper::Epoll(sleeper) => sleeper.len(),
+            Sleeper::Poll(sleeper) => sleeper.len(),
+            Sleeper::Select(sleeper) => sleeper.len(),
             Sleeper::Scripted(sleeper) => sleeper.len(),
         }
     }
@@ -200,6 +239,8 @@ impl Sleeper {
     pub(crate) fn report(&self, place: usize) -> Option<Report> {
         match self {
             Sleeper::Epoll(sleeper) => sleeper.report(place),
+            Sleeper::Poll(sleeper) => sleeper.report(place),
+            Sleeper::Select(sleeper) => sleeper.report(place),
             Sleeper::Scripted(sleeper) => sleeper.report(place),
         }
     }
@@ -207,12 +248,12 @@ impl Sleeper {
 
 /// Backends that this machine has (LV-L05).
 pub fn supported_backends() -> u32 {
-    Flags::EPOLL.0
+    Flags::EPOLL.0 | Flags::POLL.0 | Flags::SELECT.0
 }
 
 /// Backends that are chosen when none is asked for (LV-L06).
 pub fn recommended_backends() -> u32 {
-    Flags::EPOLL.0
+    supported_backends()
 }
 
 /// Backends whose loop can be embedded in another by its file descriptor (LV-L07).
@@ -222,3 +263,15 @@ pub fn embeddable_backends() -> u32 {
 
 /// A kernel object that a sleeper and its backend both hold.
 pub(crate) type SharedFd = Arc<std::os::fd::OwnedFd>;
+
+fn last_errno() -> i32 {
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL)
+}
+
+fn timespec(ns: i64) -> libc::timespec {
+    let ns = ns.max(0);
+    libc::timespec {
+        tv_sec: ns / 1_000_000_000,
+        tv_nsec: ns % 1_000_000_000,
+    }
+}
