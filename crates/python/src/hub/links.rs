@@ -8,11 +8,13 @@
 use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 
 use super::event_loop::LoopObject;
 use super::park::Ticket;
+use super::thread_wait::ThreadWait;
 use super::token::{Outcome, Place};
 use super::wait::Collector;
 use crate::greenlet::PyGreenlet;
@@ -25,6 +27,8 @@ pub(crate) enum Link {
     Wake(Ticket),
     /// A wait for several things (`wait`, `iwait`, `joinall`).
     Collect(Py<Collector>),
+    /// A thread without a hub that sleeps on it.
+    Thread(Arc<ThreadWait>),
 }
 
 /// The links of one object, in the order they came.
@@ -82,13 +86,22 @@ impl Links {
         std::mem::take(self.queue())
     }
 
-    /// Takes back the link of a wait. Nothing if it was told already.
-    pub(crate) fn remove_ticket(&self, ticket: &Ticket) {
+    /// The link that is told next, for one look.
+    pub(crate) fn front(&self) -> Option<&Link> {
+        self.queue().front()
+    }
+
+    /// Takes back the link of a thread that sleeps. False if it was told already.
+    pub(crate) fn remove_thread(&self, thread: &Arc<ThreadWait>) -> bool {
+        let place = self.queue().iter().position(|link| matches!(link, Link::Thread(other) if Arc::ptr_eq(other, thread)));
+        place.and_then(|place| self.queue().remove(place)).is_some()
+    }
+
+    /// Takes back the link of a wait. False if it was told already.
+    pub(crate) fn remove_ticket(&self, ticket: &Ticket) -> bool {
         let place = self.queue().iter().position(|link| matches!(link, Link::Wake(other) if other.same(ticket)));
-        if let Some(place) = place {
-            let link = self.queue().remove(place);
-            drop(link);
-        }
+        // Dropped here, when the queue is whole again.
+        place.and_then(|place| self.queue().remove(place)).is_some()
     }
 
     /// Takes back a collector's link.
@@ -133,6 +146,7 @@ impl Links {
                 Link::Call(callable) => callable.clone_ref(py),
                 Link::Wake(ticket) => ticket.greenlet(py).clone().unbind(),
                 Link::Collect(collector) => collector.clone_ref(py).into_any(),
+                Link::Thread(_) => py.None(),
             })
             .collect()
     }
@@ -167,6 +181,10 @@ impl Links {
                 Some(ticket) => self.tell(home, source, Link::Wake(ticket), place),
                 None => Told::Done,
             },
+            Link::Thread(thread) => {
+                thread.wake();
+                Told::Done
+            }
             Link::Call(_) if place == Place::Passing => {
                 self.push_front(link);
                 Told::NeedsHub
@@ -209,6 +227,7 @@ impl Links {
                 Link::Call(callable) => visit.call(callable)?,
                 Link::Wake(ticket) => ticket.traverse(visit)?,
                 Link::Collect(collector) => visit.call(collector)?,
+                Link::Thread(_) => {}
             }
         }
         Ok(())

@@ -59,6 +59,13 @@ impl HubObject {
         }
     }
 
+    /// What a program has put in the place of the loop `native`, as long as that is this hub's.
+    pub(crate) fn loop_stand_in(&self, py: Python<'_>, native: &Py<LoopObject>) -> Option<Py<PyAny>> {
+        // SAFETY: read and cloned in one step.
+        let (attribute, own) = unsafe { ((*self.attribute.get()).as_ref()?, (*self.native.get()).as_ref()?) };
+        (own.is(native) && !attribute.is(native)).then(|| attribute.clone_ref(py))
+    }
+
     /// Leaves `current` until it is switched to again, in favour of the next that is ready or of the
     /// hub. Returns what the switch returns: owned, or null with an exception set.
     ///

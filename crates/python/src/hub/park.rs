@@ -137,6 +137,12 @@ impl Ticket {
     pub(crate) fn home(&self) -> &Py<LoopObject> {
         &self.home
     }
+
+    /// Whether nobody will ever run the greenlet again: its loop was destroyed or its thread has ended.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        // SAFETY: the ticket's reference keeps the greenlet alive.
+        self.home.get().is_destroyed() || unsafe { greenlet::is_dead(self.greenlet.as_ptr().cast()) }
+    }
 }
 
 /// How a wait ended, when nothing was thrown in.
@@ -166,7 +172,10 @@ pub(crate) fn park(py: Python<'_>, ticket: &Ticket, timeout_ns: Option<i64>) -> 
         return Ok(Woken::Ready);
     };
     let home = ticket.home.get();
-    let key = home.engine()?.wait_timer(timeout_ns, TIMEOUT_PRIORITY, ticket.token(py));
+    let engine = home.engine()?;
+    // The loop's time may be as old as the longest stretch without a poll.
+    engine.update_now();
+    let key = engine.wait_timer(timeout_ns, TIMEOUT_PRIORITY, ticket.token(py));
     let result = park_until_woken(py);
     // The timer has fired if it cannot be cancelled any more.
     let cancelled = home.engine().ok().and_then(|engine| engine.cancel(key));

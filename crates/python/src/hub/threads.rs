@@ -40,3 +40,8 @@ pub(super) fn main_thread_ident(py: Python<'_>) -> u64 {
     MAIN.store(ident, Ordering::Relaxed);
     ident
 }
+
+/// Whether the calling thread is the main one.
+pub(super) fn is_main(py: Python<'_>) -> bool {
+    main_thread_ident(py) == here()
+}
