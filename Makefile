@@ -8,14 +8,16 @@
 #                     (runs: a version manager's shim exists on PATH, but fails where its version is not selected)
 #   PROFILE=...       cargo profile, release or dev; default: release for demo and test, dev for everything else
 #   RUST_TESTS=no     `make test` leaves out the crates that know no Python (they are the same for every Python)
+#   BENCH_FLAGS=...   handed to benchmarks/run.py
 #   PYTEST_FLAGS=...  handed to pytest, for example PYTEST_FLAGS="-x tests/test_event.py"
 
 runs = $(shell $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(1))
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(call runs,$(name))))
 TAG := $(shell $(or $(PYTHON),false) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 
-PROFILE ?= $(if $(filter demo test test-rust test-python,$(MAKECMDGOALS)),release,dev)
+PROFILE ?= $(if $(filter demo test test-rust test-python bench,$(MAKECMDGOALS)),release,dev)
 RUST_TESTS ?= yes
+BENCH_FLAGS ?=
 PYTEST_FLAGS ?=
 
 VENV := $(CURDIR)/.venv-$(TAG)
@@ -25,7 +27,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 FOR_PYTHON := VIRTUAL_ENV=$(VENV) PYO3_PYTHON=$(BIN)/python CARGO_TARGET_DIR=$(TARGET)/py$(TAG)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python build lint format asan clean
+.PHONY: help bench demo test test-rust test-python build lint format asan clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +49,9 @@ test-python: build  ## the tests of the Python package
 build: $(VENV)/.ready  ## the extension module, installed editable into the virtual environment
 	@echo "» building for Python $(TAG), profile $(PROFILE)"
 	@$(FOR_PYTHON) $(BIN)/maturin develop --profile $(PROFILE)
+
+bench: build $(VENV)-peers/.ready  ## the micro benchmarks, alternately with the genuine gevent and greenlet (BENCH_FLAGS="--rounds 3 switch")
+	@$(BIN)/python benchmarks/run.py --peer $(VENV)-peers/bin/python $(BENCH_FLAGS)
 
 asan: build  ## the tests of the Python package under AddressSanitizer
 	@echo "» AddressSanitizer on $$($(BIN)/python -VV)"
@@ -79,4 +84,11 @@ endif
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed, this is " + sys.version)'
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $@
+
+# The libraries that the benchmarks compare with.
+$(VENV)-peers/.ready: requirements-peers.txt
+	@echo "» making $(notdir $(VENV)-peers) with the libraries of requirements-peers.txt (once)"
+	@$(PYTHON) -m venv $(VENV)-peers
+	@$(VENV)-peers/bin/python -m pip install --disable-pip-version-check --requirement requirements-peers.txt
 	@touch $@
