@@ -169,6 +169,7 @@ impl PollSleeper {
             generation,
             events: read | write | broken,
             plain: read | write,
+            special: false,
             invalid: bits & libc::POLLNVAL != 0,
         })
     }

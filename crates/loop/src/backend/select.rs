@@ -159,6 +159,7 @@ impl SelectSleeper {
                     generation: self.generations[fd as usize],
                     events,
                     plain: events,
+                    special: false,
                     invalid: invalid(fd),
                 });
             }
