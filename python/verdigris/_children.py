@@ -74,7 +74,7 @@ class ChildWatch:
         if self.callback is not None:
             self.loop.run_callback(self.callback, self)
         for waiter in self._waiters:
-            self.loop.run_callback(waiter.switch)
+            self.loop.run_callback(waiter.switch, None)
         self._waiters.clear()
 
     def wait(self):

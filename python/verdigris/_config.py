@@ -20,7 +20,17 @@ def validate_anything(value):
     return value
 
 
-_BOOLEANS = {"1": True, "on": True, "true": True, "yes": True, "0": False, "off": False, "false": False, "no": False, "": False}
+_BOOLEANS = {
+    "1": True,
+    "on": True,
+    "true": True,
+    "yes": True,
+    "0": False,
+    "off": False,
+    "false": False,
+    "no": False,
+    "": False,
+}
 
 
 def validate_bool(value):
@@ -29,7 +39,9 @@ def validate_bool(value):
         try:
             return _BOOLEANS[value.strip().lower()]
         except KeyError:
-            raise ValueError(f"Invalid boolean string: {value!r}; use one of {', '.join(filter(None, _BOOLEANS))}") from None
+            raise ValueError(
+                f"Invalid boolean string: {value!r}; use one of {', '.join(filter(None, _BOOLEANS))}"
+            ) from None
     return bool(value)
 
 
@@ -188,7 +200,9 @@ SETTINGS = {}
 
 
 def _setting(class_name, name, key, default, validate, document, base=Setting, **more):
-    attributes = dict(name=name, environment_key=key, default=default, validate=staticmethod(validate), __doc__=document, **more)
+    attributes = dict(
+        name=name, environment_key=key, default=default, validate=staticmethod(validate), __doc__=document, **more
+    )
     attributes["__module__"] = __name__
     SETTINGS[name] = type(class_name, (base,), attributes)
     return SETTINGS[name]
@@ -198,7 +212,14 @@ def _importable(class_name, name, key, default, shortnames, document):
     SETTINGS[name] = type(
         class_name,
         (ImportableSetting, Setting),
-        dict(name=name, environment_key=key, default=default, shortname_map=shortnames, __doc__=document, __module__=__name__),
+        dict(
+            name=name,
+            environment_key=key,
+            default=default,
+            shortname_map=shortnames,
+            __doc__=document,
+            __module__=__name__,
+        ),
     )
     return SETTINGS[name]
 
@@ -278,7 +299,12 @@ WatchChildren = _setting(
     "Leaves os.fork() and os.waitpid() alone: children are not watched by the loop.",
 )
 TraceMalloc = _setting(
-    "TraceMalloc", "trace_malloc", "PYTHONTRACEMALLOC", False, validate_bool, "Whether Python traces allocations; not used here."
+    "TraceMalloc",
+    "trace_malloc",
+    "PYTHONTRACEMALLOC",
+    False,
+    validate_bool,
+    "Whether Python traces allocations; not used here.",
 )
 TrackGreenletTree = _setting(
     "TrackGreenletTree",

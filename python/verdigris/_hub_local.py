@@ -2,7 +2,15 @@
 
 from verdigris._core import get_hub, get_hub_if_exists, set_hub
 
-__all__ = ["get_hub", "get_hub_class", "get_hub_if_exists", "get_hub_noargs", "get_loop", "set_default_hub_class", "set_hub"]
+__all__ = [
+    "get_hub",
+    "get_hub_class",
+    "get_hub_if_exists",
+    "get_hub_noargs",
+    "get_loop",
+    "set_default_hub_class",
+    "set_hub",
+]
 
 get_hub_noargs = get_hub
 

@@ -165,7 +165,15 @@ if PY313:
         return handle
 
 
-for _name in ("allocate", "exit_thread", "interrupt_main", "start_new", "get_native_id", "daemon_threads_allowed", "RLock"):
+for _name in (
+    "allocate",
+    "exit_thread",
+    "interrupt_main",
+    "start_new",
+    "get_native_id",
+    "daemon_threads_allowed",
+    "RLock",
+):
     if hasattr(_thread, _name):
         globals()[_name] = getattr(_thread, _name)
         __imports__.append(_name)

@@ -21,8 +21,6 @@ const FRESH: u8 = 2;
 const ADOPTED: u8 = 4;
 /// Cannot be watched because it never blocks (LV-IO9).
 const ALWAYS: u8 = 8;
-/// A hang-up, an error or urgent data was reported of a socket: that a call did less than it could proves nothing.
-const SPECIAL: u8 = 16;
 
 #[derive(Copy, Clone)]
 pub(crate) struct Slot {
@@ -145,7 +143,7 @@ impl<T: Copy> Loop<T> {
     /// Makes an fd a socket of this loop (see the module's text): to be called once after it was opened.
     pub fn adopt(&mut self, fd: i32) -> Result<()> {
         let slot = self.fds.slot_or_new(fd)?;
-        slot.flags = slot.flags & !(ALWAYS | SPECIAL) | ADOPTED | FRESH;
+        slot.flags = slot.flags & !ALWAYS | ADOPTED | FRESH;
         slot.ready = READ | WRITE;
         Ok(())
     }
@@ -181,7 +179,7 @@ impl<T: Copy> Loop<T> {
                 ready: READ | WRITE,
                 ..*slot
             };
-            slot.flags &= !(ADOPTED | ALWAYS | SPECIAL);
+            slot.flags &= !(ADOPTED | ALWAYS);
             slot.generation = slot.generation.wrapping_add(1);
             if slot.head != NONE {
                 self.fds.mark_changed(fd, FRESH);
@@ -203,16 +201,6 @@ impl<T: Copy> Loop<T> {
     pub fn mark_unready(&mut self, fd: i32, events: Events) {
         if let Some(slot) = self.fds.slot(fd)
             && slot.flags & (ADOPTED | ALWAYS) == ADOPTED
-        {
-            slot.ready &= !mask(events);
-        }
-    }
-
-    /// A call on a stream socket moved less than it could have: the kernel has no more (or no room for more), and what
-    /// changes from now on is told. Unless the end of the stream or the like was told before: that is not told twice.
-    pub fn mark_exhausted(&mut self, fd: i32, events: Events) {
-        if let Some(slot) = self.fds.slot(fd)
-            && slot.flags & (ADOPTED | ALWAYS | SPECIAL) == ADOPTED
         {
             slot.ready &= !mask(events);
         }
@@ -431,7 +419,6 @@ impl<T: Copy> Loop<T> {
             generation,
             events,
             plain,
-            special,
             invalid,
         } = report;
         let Some(slot) = self.fds.slot(fd) else { return };
@@ -443,9 +430,6 @@ impl<T: Copy> Loop<T> {
             return self.kill_fd(fd);
         }
         slot.ready |= events;
-        if special {
-            slot.flags |= SPECIAL;
-        }
         let (wanted, flags, kernel) = (slot.wanted, slot.flags, slot.kernel);
         if kernel & EDGE != 0 {
             return self.deliver_fd(fd, events, Events::from_bits(events.into()));

@@ -3,7 +3,6 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -185,40 +184,6 @@ fn a_watcher_on_an_adopted_socket(flags: Flags) {
     event_loop.wait_io(fd, Events::READ, 5).unwrap();
     assert_eq!(trace(&mut event_loop, Mode::Default), ["5 READ"]);
     event_loop.verify().unwrap();
-}
-
-/// A read that got less than it asked for has emptied a stream: true until something is told, and not believed once the
-/// end of the stream was told, which is told once.
-fn exhausted_streams(flags: Flags) {
-    for end in [false, true] {
-        let mut event_loop = make(flags);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut right = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (mut left, _) = listener.accept().unwrap();
-        left.set_nonblocking(true).unwrap();
-        let fd = left.as_raw_fd();
-        event_loop.adopt(fd).unwrap();
-        event_loop.mark_unready(fd, Events::READ);
-        event_loop.wait_io(fd, Events::READ, 1).unwrap();
-        right.write_all(b"ab").unwrap();
-        if end {
-            right.shutdown(Shutdown::Write).unwrap();
-            // Both are there when the loop looks, so that both are told at once.
-            assert_eq!(left.peek(&mut [0; 9]).unwrap(), 2);
-        }
-        assert_eq!(trace(&mut event_loop, Mode::Default), ["1 READ"]);
-        assert_eq!(left.read(&mut [0; 9]).unwrap(), 2);
-        event_loop.mark_exhausted(fd, Events::READ);
-        assert!(end || !event_loop.readiness(fd).contains(Events::READ));
-        event_loop.wait_io(fd, Events::READ, 2).unwrap();
-        if !end {
-            assert!(trace(&mut event_loop, Mode::NoWait).is_empty());
-            right.shutdown(Shutdown::Write).unwrap();
-        }
-        assert_eq!(trace(&mut event_loop, Mode::Default), ["2 READ"]);
-        assert_eq!(left.read(&mut [0; 9]).unwrap(), 0);
-        event_loop.verify().unwrap();
-    }
 }
 
 /// Before a close: the waits end, and the number can be used by another socket at once.
@@ -467,6 +432,6 @@ macro_rules! conformance {
 
 conformance! {
     a_timer_ends_the_run nowait_does_not_wait unread_data_is_told_each_time several_watchers_on_one_fd one_shot_waits
-    adopted_sockets exhausted_streams a_watcher_on_an_adopted_socket forget_and_reuse closed_behind_our_back regular_files
+    adopted_sockets a_watcher_on_an_adopted_socket forget_and_reuse closed_behind_our_back regular_files
     bad_file_descriptors stopped_in_the_same_batch other_threads many_ready_at_once guarded_waits
 }

@@ -91,7 +91,9 @@ def _check_repatching(settings, warnings):
         return True, settings
     union = {name: value or before.get(name, False) for name, value in settings.items()}
     if settings != before:
-        warnings.append("patch_all() called more than once with different arguments: what is patched is the union of them all")
+        warnings.append(
+            "patch_all() called more than once with different arguments: what is patched is the union of them all"
+        )
     if union == before:
         return False, None
     monkey.saved[_SETTINGS] = union

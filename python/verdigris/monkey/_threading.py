@@ -1,9 +1,9 @@
 """Threads: more than replaced names, because `threading` has made objects before anybody could patch it.
 
-    the object of the main thread   gets the identifier of the main greenlet, and a lock or handle to wait for it by
-    native threads that run         stay what they are; to join them, a greenlet asks now and then
-    locks in known places           are replaced by locks of ours: of `threading` itself, of logging handlers, of
-                                    concurrent.futures, and inside RLocks made in Python
+the object of the main thread   gets the identifier of the main greenlet, and a lock or handle to wait for it by
+native threads that run         stay what they are; to join them, a greenlet asks now and then
+locks in known places           are replaced by locks of ours: of `threading` itself, of logging handlers, of
+                                concurrent.futures, and inside RLocks made in Python
 """
 
 import _thread as _native
@@ -76,7 +76,9 @@ def _note_thread(threading, native_ident, warnings):
             "Monkey-patching outside the main native thread. Some APIs will not be available."
             " Expect a KeyError to be printed at shutdown."
         )
-        warnings.append("Monkey-patching not on the main thread; threading.main_thread().join() will hang from a greenlet")
+        warnings.append(
+            "Monkey-patching not on the main thread; threading.main_thread().join() will hang from a greenlet"
+        )
 
 
 def _patch_the_rest(threading):

@@ -157,7 +157,7 @@ fn control(epoll: RawFd, operation: i32, fd: i32, mut event: libc::epoll_event) 
 
 fn kernel_events(wanted: u8) -> u32 {
     if wanted & EDGE != 0 {
-        return (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET) as u32;
+        return (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET) as u32;
     }
     let read = if wanted & READ != 0 { libc::EPOLLIN } else { 0 };
     let write = if wanted & WRITE != 0 { libc::EPOLLOUT } else { 0 };
@@ -257,7 +257,6 @@ impl EpollSleeper {
                 generation: 0,
                 events: 0,
                 plain: 0,
-                special: false,
                 invalid: false,
             });
         }
@@ -277,7 +276,6 @@ impl EpollSleeper {
             generation: (data >> 32) as u32,
             events: read | write | broken,
             plain: read | write,
-            special: bits & (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR | libc::EPOLLPRI) != 0,
             invalid: false,
         })
     }

@@ -68,8 +68,6 @@ pub(crate) struct Report {
     pub(crate) events: u8,
     /// READ and WRITE without those that only stand for an error or hang-up.
     pub(crate) plain: u8,
-    /// There is more to learn than that data came: a hang-up, an error, urgent data. Reported of edges only.
-    pub(crate) special: bool,
     /// The fd is not open at all (poll and select find out only when they wait).
     pub(crate) invalid: bool,
 }

@@ -169,7 +169,6 @@ impl PollSleeper {
             generation,
             events: read | write | broken,
             plain: read | write,
-            special: false,
             invalid: bits & libc::POLLNVAL != 0,
         })
     }

@@ -77,7 +77,6 @@ impl World {
                     generation,
                     events,
                     plain: events,
-                    special: false,
                     invalid: false,
                 });
             }

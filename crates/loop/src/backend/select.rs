@@ -159,7 +159,6 @@ impl SelectSleeper {
                     generation: self.generations[fd as usize],
                     events,
                     plain: events,
-                    special: false,
                     invalid: invalid(fd),
                 });
             }
