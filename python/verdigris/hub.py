@@ -290,6 +290,11 @@ class Hub(HubBase):
         self._exception_stream = value
         self._exception_stream_set = True
 
+    @exception_stream.deleter
+    def exception_stream(self):
+        self._exception_stream = None
+        self._exception_stream_set = False
+
     def __repr__(self):
         if self.loop is None:
             info = "destroyed"
