@@ -30,6 +30,9 @@ _HOMES = {
     "install_as_gevent": "_doors",
 }
 
+# where it has another name there
+_NAMES = {"signal_handler": "signal"}
+
 __all__ = [
     *_HOMES,
     "getswitchinterval",
@@ -45,7 +48,7 @@ _MODULES = frozenset(["event", "exceptions", "greenlet", "hub", "os", "timeout",
 def __getattr__(name):
     """Fetches a public name from its module, once."""
     if name in _HOMES:
-        value = getattr(_submodule(_HOMES[name]), name)
+        value = getattr(_submodule(_HOMES[name]), _NAMES.get(name, name))
     elif name in ("spawn", "spawn_later"):
         value = getattr(_submodule("greenlet").Greenlet, name)
     elif name in ("getswitchinterval", "setswitchinterval"):

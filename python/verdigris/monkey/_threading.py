@@ -51,6 +51,7 @@ def patch_thread(threading=True, _threading_local=True, Event=True, logging=True
             _patch_logging(target)
         if existing_locks:
             _patch_existing_locks(target, native_ident)
+            _patch_import_locks(target, native_ident)
         _patch_running_threads(target, native_ident)
     if _threading_local:
         import _threading_local as local_target
@@ -153,6 +154,20 @@ def _patch_existing_locks(threading, native_ident):
 
 
 _NATIVE_LOCK = type(_native.allocate_lock())
+
+
+def _patch_import_locks(threading, native_ident):
+    """The locks of modules that are being imported right now: whoever holds one is known by another identifier from now on,
+    and who waits for it will be a greenlet."""
+    from importlib import _bootstrap
+
+    for reference in list(getattr(_bootstrap, "_module_locks", {}).values()):
+        lock = reference()
+        if lock is None or getattr(lock, "owner", None) != native_ident:
+            continue
+        lock.owner = threading.get_ident()
+        if type(lock.wakeup) is _NATIVE_LOCK and not lock.wakeup.locked():
+            lock.wakeup = threading._allocate_lock()
 
 
 def _patch_running_threads(threading, native_ident):
