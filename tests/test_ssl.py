@@ -294,3 +294,37 @@ def test_an_end_without_goodbye(server_context, client_context):
     with pytest.raises(ssl.SSLEOFError):
         client.recv(1)
     client.close()
+
+
+LATE = """
+import ssl, sys
+before = ssl.create_default_context(cafile=sys.argv[1])
+subclass = type("Subclass", (ssl.SSLContext,), {})
+from verdigris import monkey
+monkey.patch_all(queue=False)
+import socket
+import verdigris
+from verdigris.ssl import SSLSocket
+
+server_context = subclass(ssl.PROTOCOL_TLS_SERVER)
+server_context.minimum_version = ssl.TLSVersion.TLSv1_2
+server_context.options |= ssl.OP_NO_TICKET
+server_context.verify_mode = ssl.CERT_NONE
+server_context.load_cert_chain(sys.argv[1])
+before.verify_flags |= ssl.VERIFY_X509_STRICT
+left, right = socket.socketpair()
+accepting = verdigris.spawn(server_context.wrap_socket, left, server_side=True)
+with before.wrap_socket(right, server_hostname="localhost") as client, accepting.get() as server:
+    assert type(client) is type(server) is SSLSocket
+    reading = verdigris.spawn(server.recv, 10)
+    verdigris.sleep(0)
+    client.send(b"late")
+    assert reading.get() == b"late"
+"""
+
+
+def test_contexts_made_before_patching_are_cooperative():
+    import subprocess
+    import sys
+
+    subprocess.run([sys.executable, "-W", "ignore", "-c", LATE, CERTIFICATE], check=True, timeout=30)

@@ -12,6 +12,7 @@ standard socket. That works because a TLS socket does everything through its `_s
 so that object is the only place where anything waits.
 """
 
+import _ssl
 import ssl as __ssl__
 import types
 
@@ -82,13 +83,25 @@ class SSLContext(orig_SSLContext):
 
     def _wrap_socket(self, sock, server_side, server_hostname=None, *, owner=None, session=None):
         native = sock._sock if isinstance(sock, _core.Socket) else sock
-        channel = super()._wrap_socket(native, server_side, server_hostname, owner=owner, session=session)
-        return _core.TlsChannel(channel, sock) if native is not sock else channel
+        channel = _ssl._SSLContext._wrap_socket(self, native, server_side, server_hostname, owner=owner, session=session)
+        return channel if native is sock else _core.TlsChannel(channel, sock)
 
 
-for _name, _member in vars(orig_SSLContext).items():
-    if isinstance(_member, property) and _member.fset is not None:
-        setattr(SSLContext, _name, _rebound_member(_member, _standard_namespace, None))
+_setters = {
+    name: _rebound_member(member, _standard_namespace, None)
+    for name, member in vars(orig_SSLContext).items()
+    if isinstance(member, property) and member.fset is not None
+}
+for _name, _member in _setters.items():
+    setattr(SSLContext, _name, _member)
+
+
+def _gevent_did_monkey_patch(*_args, **_kwargs):
+    """Contexts made before the module was patched, and subclasses of the standard class, become cooperative, too."""
+    for name, member in _setters.items():
+        setattr(orig_SSLContext, name, member)
+    orig_SSLContext._wrap_socket = SSLContext._wrap_socket
+    orig_SSLContext.sslsocket_class = SSLSocket
 
 
 def _transplanted(source, base):
