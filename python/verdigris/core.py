@@ -3,6 +3,7 @@
 from verdigris._core import (
     EVENTS,
     _flags_to_list,
+    callback,
     embeddable_backends_int,
     loop,
     recommended_backends_int,
