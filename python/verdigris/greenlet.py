@@ -5,8 +5,9 @@ what is done to several greenlets at once.
 """
 
 from verdigris._core import Greenlet, GreenletExit, getcurrent
+from verdigris._core import greenlet as RawGreenlet
 from verdigris._waiting import iwait, wait
-from verdigris.hub import get_hub, spawn_raw
+from verdigris.hub import get_hub
 
 __all__ = ["Greenlet", "joinall", "killall"]
 
@@ -22,7 +23,8 @@ class SpawnedLink:
         self.callback = callback
 
     def __call__(self, source):
-        spawn_raw(self.callback, source)
+        # At once, in the hub: the order of the links is the order in which they begin.
+        RawGreenlet(self.callback, get_hub()).switch(source)
 
     def __hash__(self):
         return hash(self.callback)

@@ -55,8 +55,8 @@ pub(crate) struct LoopObject {
     handed: Cell<Option<Entry>>,
     /// A reference that whoever runs next gives back: that of the greenlet that was resumed.
     deferred: Cell<Option<NonNull<ffi::PyObject>>>,
-    /// Depth of `run` calls that are under way.
-    running: Cell<u32>,
+    /// The greenlet that runs the loop, while it waits for the greenlet it has resumed and has nothing else under way.
+    at_rest: Cell<*const PyGreenlet>,
     is_default: bool,
     error_handler: UnsafeCell<Option<Py<PyAny>>>,
 }
@@ -90,7 +90,7 @@ impl LoopObject {
             home: Cell::new(ThreadMark::here()),
             handed: Cell::new(None),
             deferred: Cell::new(None),
-            running: Cell::new(0),
+            at_rest: Cell::new(std::ptr::null()),
             is_default,
             error_handler: UnsafeCell::new(None),
         })
@@ -188,21 +188,28 @@ impl LoopObject {
                     Outcome::Done => Resolved::Nothing,
                     Outcome::Wake { greenlet, again } => {
                         if again {
-                            self.handed.set(Some(entry));
+                            self.hand(entry);
                         }
                         Resolved::Resume(greenlet)
                     }
                     Outcome::NeedsHub => {
-                        self.handed.set(Some(entry));
+                        self.hand(entry);
                         Resolved::ForHub
                     }
                 }
             }
             Token::Callback(_) | Token::Watcher(_) => {
-                self.handed.set(Some(entry));
+                self.hand(entry);
                 Resolved::ForHub
             }
         }
+    }
+
+    /// Makes an entry the next one, before all that the loop has.
+    #[inline]
+    fn hand(&self, entry: Entry) {
+        let before = self.handed.replace(Some(entry));
+        debug_assert!(before.is_none(), "an entry that was handed over would be lost");
     }
 
     /// Switches to a greenlet that is due, and gives its reference back when somebody has landed.
@@ -250,8 +257,11 @@ impl LoopObject {
             // Kept for the error report: the one that was resumed may be gone by then.
             // SAFETY: `target` is alive, its reference is ours.
             let name = unsafe { Bound::from_borrowed_ptr(py, target.as_ptr().cast()) };
+            // SAFETY: the GIL is held; the running greenlet outlives the switch.
+            let before = self.at_rest.replace(unsafe { greenlet::current() });
             // SAFETY: on the home thread with the GIL held.
             let result = unsafe { self.resume(target) };
+            self.at_rest.set(before);
             if result.is_null() {
                 self.handle_error(py, Some(&name), PyErr::fetch(py));
             } else {
@@ -337,10 +347,11 @@ enum Resolved {
 }
 
 impl LoopObject {
-    /// Whether `run` is on: only then is there a pass that a parking greenlet may take entries from.
+    /// Whether `hub` would do nothing but take the next entry if it were switched to: then a parking greenlet
+    /// may take it itself. Not so while it is in the middle of a callback, of telling links, or outside `run`.
     #[inline]
-    pub(crate) fn is_running(&self) -> bool {
-        self.running.get() > 0
+    pub(crate) fn is_at_rest(&self, hub: *const PyGreenlet) -> bool {
+        std::ptr::eq(self.at_rest.get(), hub)
     }
 
     pub(super) fn is_default_loop(&self) -> bool {
@@ -383,9 +394,7 @@ impl LoopObject {
             (false, false) => engine::Mode::Default,
         };
         self.at_home(py)?.enter(mode);
-        self.running.set(self.running.get() + 1);
         let result = self.drive(py);
-        self.running.set(self.running.get() - 1);
         if let Ok(engine) = self.engine() {
             engine.leave();
         }

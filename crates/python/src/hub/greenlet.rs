@@ -793,7 +793,7 @@ impl GreenletObject {
         })?;
         home.call_native_soon(kill_now, request.as_any())?;
         if block {
-            park::park_until_woken(py)?;
+            park::park_until_switched(py)?;
             Self::join(slf, timeout)?;
         }
         Ok(())
@@ -803,15 +803,13 @@ impl GreenletObject {
     #[pyo3(signature = (*args))]
     fn throw(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        let begun = Self::started_running(slf);
-        if !begun {
-            slf.get().cancel_start(false);
-        }
-        let result = if Self::raw_dead(slf) { Ok(py.None()) } else { greenlet_base::raw_throw(slf.as_any(), args) };
-        if !begun {
+        if !Self::started_running(slf) {
+            // It is dead from now on, and nothing is raised anywhere: nobody has been in it.
+            slf.get().cancel_start(true);
             Self::report_death_before_start(slf, args)?;
+            return Ok(py.None());
         }
-        result
+        if Self::raw_dead(slf) { Ok(py.None()) } else { greenlet_base::raw_throw(slf.as_any(), args) }
     }
 
     /// A small number that no other living greenlet of this hub has.

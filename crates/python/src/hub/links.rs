@@ -208,13 +208,8 @@ impl Links {
             match self.tell(home, source, link, place) {
                 Told::Done => {}
                 Told::NeedsHub => return Outcome::NeedsHub,
-                Told::Resume(greenlet) => {
-                    let again = !self.is_empty();
-                    if !again {
-                        self.unschedule();
-                    }
-                    return Outcome::Wake { greenlet, again };
-                }
+                // Come again even if this was the last one: a link that is added while it runs is told next.
+                Told::Resume(greenlet) => return Outcome::Wake { greenlet, again: true },
             }
         }
         self.unschedule();

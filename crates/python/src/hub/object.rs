@@ -78,7 +78,7 @@ impl HubObject {
         if let Some(native) = unsafe { &*slf.get().native.get() } {
             let native: &LoopObject = native.get();
             // A trace function is promised to see every switch through the hub, as with gevent.
-            if native.is_home() && native.is_running() && !greenlet::is_traced() {
+            if native.is_home() && native.is_at_rest(hub) && !greenlet::is_traced() {
                 // SAFETY: on the home thread with the GIL held.
                 if let Some(target) = unsafe { native.next_runnable() } {
                     if std::ptr::eq(target.as_ptr(), current) {

@@ -192,6 +192,13 @@ const TIMEOUT_PRIORITY: i8 = -1;
 
 /// Gives the thread to whoever is next, until the present wait's ticket is used.
 pub(crate) fn park_until_woken(py: Python<'_>) -> PyResult<()> {
+    let value = park_until_switched(py)?;
+    if is_wake_up(&value) { Ok(()) } else { Err(error::invalid_switch(py, &value)) }
+}
+
+/// The same, and content with a `switch` from anybody: what was switched with. gevent's `sleep(0)` and
+/// `kill` are waits of this kind.
+pub(super) fn park_until_switched(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let hub = super::object::current(py)?;
     let current = greenlet::current_bound(py)?;
     let pointer: *mut PyGreenlet = current.as_ptr().cast();
@@ -208,11 +215,7 @@ pub(crate) fn park_until_woken(py: Python<'_>) -> PyResult<()> {
         return Err(PyErr::fetch(py));
     }
     // SAFETY: an owned reference.
-    let value = unsafe { Bound::from_owned_ptr(py, value) };
-    if std::ptr::eq(value.as_ptr(), WOKEN.load(Ordering::Relaxed)) {
-        return Ok(());
-    }
-    Err(error::invalid_switch(py, &value))
+    Ok(unsafe { Bound::from_owned_ptr(py, value) })
 }
 
 /// Packs what `switch` received the way greenlet hands it over: used by the explicit `hub.switch()`.

@@ -19,7 +19,7 @@ pub(super) fn sleep(py: Python<'_>, seconds: f64, r#ref: bool) -> PyResult<()> {
     let home = ticket.home().get();
     if seconds == 0.0 {
         ticket.wake(py)?;
-        return park::park_until_woken(py);
+        return park::park_until_switched(py).map(drop);
     }
     let engine = home.engine()?;
     engine.update_now();
