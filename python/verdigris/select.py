@@ -68,13 +68,22 @@ class _Watch:
             for fileno, events in interests.items():
                 for event in (_READ, _WRITE):
                     if events & event:
-                        watcher = loop.io(fileno, event)
-                        self._watchers.append(watcher)
-                        watcher.priority = loop.MAXPRI
-                        watcher.start(self._fired, fileno, event)
+                        self._start(loop, fileno, event)
         except BaseException:
             self.close()
             raise
+
+    def _start(self, loop, fileno, event):
+        watcher = loop.io(fileno, event)
+        self._watchers.append(watcher)
+        watcher.priority = loop.MAXPRI
+        try:
+            watcher.start(self._fired, fileno, event)
+        except OSError as problem:
+            if problem.errno != EBADF:
+                raise
+            # Closed meanwhile: as if it had been while this waits. Whoever uses it will be told.
+            self._fired(fileno, event)
 
     def _fired(self, fileno, event):
         self.ready[fileno] = self.ready.get(fileno, 0) | event
@@ -192,10 +201,7 @@ if "poll" in __implements__:
                 events |= _WRITE if mask & POLLOUT else 0  # noqa: F821
                 # The kernel reports hang-ups and errors even of what is watched for nothing.
                 interests[fileno] = events or _READ
-            try:
-                watch = _Watch(interests)
-            except (OSError, ValueError):
-                return self._native.poll(0)  # which says what is wrong with which
+            watch = _Watch(interests)
             try:
                 watch.wait(timeout)
             finally:
