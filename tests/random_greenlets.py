@@ -153,7 +153,8 @@ class Model:
         self.status[number] = "dead"
         self.inbox.pop(number, None)
         self.calling.pop(number, None)
-        del self.parent[number]
+        if number not in self.self_referring:  # those may live on, with their parents, until garbage is collected
+            del self.parent[number]
         return before
 
 
@@ -331,7 +332,9 @@ class Program:
     def check_state(self, me):
         self.expect(getcurrent() is self.table[me], "I am another", me)
         self.expect(own.get() == me, "another's context", me, own.get())
-        self.expect(sys.exc_info()[1] is self.handled[me], "another's exception", me, sys.exc_info()[1], self.handled[me])
+        self.expect(
+            sys.exc_info()[1] is self.handled[me], "another's exception", me, sys.exc_info()[1], self.handled[me]
+        )
         number = self.anyone()
         one, status = self.table[number], self.model.status[number]
         self.expect(one.dead == (status == "dead"), "dead", number, status)

@@ -169,7 +169,10 @@ def test_unix(tmp_path, name):
 
 def test_unix_datagrams_have_addresses(tmp_path):
     paths = [str(tmp_path / name) for name in ("one", "two")]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as two:
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as two,
+    ):
         one.bind(paths[0])
         two.bind(paths[1])
         one.sendto(b"x", paths[1])
@@ -336,7 +339,13 @@ def test_connect_that_does_not_block(listener):
 
 @pytest.mark.parametrize(
     "address, error",
-    [(5, TypeError), (None, TypeError), ("127.0.0.1", TypeError), (("127.0.0.1", 70000), OverflowError), (("127.0.0.1", "http"), TypeError)],
+    [
+        (5, TypeError),
+        (None, TypeError),
+        ("127.0.0.1", TypeError),
+        (("127.0.0.1", 70000), OverflowError),
+        (("127.0.0.1", "http"), TypeError),
+    ],
 )
 def test_bad_addresses_are_refused(address, error):
     with socket.socket() as sock, pytest.raises(error):

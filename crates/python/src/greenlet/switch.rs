@@ -137,19 +137,26 @@ impl Payload {
         }
     }
 
-    /// As the arguments of a call: a value becomes the only one. False with an exception set when there is no memory.
+    /// As the arguments of a call: a value becomes the only one. None with an exception set when there is no memory.
+    ///
+    /// A greenlet that starts because its child ended by GreenletExit is called without arguments: nobody gave any.
     unsafe fn into_call(self) -> Option<Payload> {
         if self.value.is_null() {
             return Some(self);
         }
-        // SAFETY: the value is ours and moves into the tuple.
+        // SAFETY: the value is ours; it moves into the tuple, or is dropped while the payload is ours alone.
         unsafe {
-            let arguments = ffi::PyTuple_New(1);
+            let is_exit = ffi::PyObject_TypeCheck(self.value, exit_type()) != 0;
+            let arguments = ffi::PyTuple_New(if is_exit { 0 } else { 1 });
             if arguments.is_null() {
                 ffi::Py_DECREF(self.value);
                 return None;
             }
-            ffi::PyTuple_SET_ITEM(arguments, 0, self.value);
+            if is_exit {
+                ffi::Py_DECREF(self.value);
+            } else {
+                ffi::PyTuple_SET_ITEM(arguments, 0, self.value);
+            }
             Some(Payload {
                 value: null_mut(),
                 arguments,
