@@ -22,6 +22,8 @@ pub enum Error {
     SignalTaken(i32),
     /// A repeat or interval below zero (in nanoseconds).
     NegativeRepeat(i64),
+    /// A reschedule function answered with a time before the one it was given (nanoseconds since 1970).
+    PastDeadline(i64),
     /// Child watchers live on the default loop alone.
     NotDefaultLoop,
     /// None of the wanted backends works here (libev's backend bits).
@@ -79,6 +81,10 @@ impl fmt::Display for Error {
             Error::NegativeRepeat(ns) => {
                 write!(formatter, "repeat must be positive or zero: {ns} nanoseconds")
             }
+            Error::PastDeadline(now) => write!(
+                formatter,
+                "the reschedule function must answer with a time that is not before {now} (now, in nanoseconds)"
+            ),
             Error::NotDefaultLoop => {
                 write!(formatter, "child watchers are only available on the default loop")
             }

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use crate::backend::{Backend, Script, Scripted};
+use crate::child::Children;
 use crate::clock::{Clock, ManualClock, Now};
 use crate::fds::Fds;
 use crate::heap::Heap;
+use crate::internal::Internals;
 use crate::pending::Pending;
 use crate::remote::{Remote, Shared, make_wakeup};
 use crate::run::Run;
 use crate::signals::Signals;
 use crate::slab::Slab;
 use crate::soon::SoonQueue;
+use crate::stat::Paths;
 use crate::watchers::Groups;
 use crate::{Break, Flags, Result, SoonKey};
 
@@ -22,9 +25,14 @@ const SWITCH_INTERVAL_NS: i64 = 5_000_000;
 pub struct Loop<T> {
     pub(crate) slab: Slab<T>,
     pub(crate) timers: Heap,
+    /// By wall time.
+    pub(crate) periodics: Heap,
     pub(crate) fds: Fds,
     pub(crate) groups: Groups,
     pub(crate) signals: Signals,
+    pub(crate) children: Children,
+    pub(crate) paths: Paths,
+    pub(crate) internals: Internals,
     pub(crate) pending: Pending,
     pub(crate) soon: SoonQueue<T>,
     pub(crate) backend: Backend,
@@ -42,7 +50,10 @@ pub struct Loop<T> {
     pub(crate) in_first_stage: bool,
     pub(crate) switch_interval_ns: i64,
     pub(crate) timeout_collect_ns: i64,
-    flags: Flags,
+    pub(crate) io_collect_ns: i64,
+    /// When the last poll began.
+    pub(crate) last_poll_ns: i64,
+    pub(crate) flags: Flags,
     pub(crate) fork_generation: u32,
     /// This is a child, and the kernel objects are still the parent's.
     pub(crate) forked: bool,
@@ -53,11 +64,13 @@ pub struct Loop<T> {
 }
 
 impl<T> Loop<T> {
-    /// A loop on the best backend, or the best of those that `flags` names.
+    /// A loop on the best backend, or the best of those that `flags` names. Unless `NO_ENV` is given, the environment
+    /// variable `LIBEV_FLAGS`, a decimal number, replaces the flags (LV-L03).
     pub fn new(flags: Flags) -> Result<Loop<T>>
     where
         T: Copy,
     {
+        let flags = flags.or_environment();
         let shared = Arc::new(Shared::new(make_wakeup()?));
         let backend = Backend::new(flags, &shared.wakeup.waker)?;
         Ok(Loop::assemble(flags, shared, backend, Clock::System))
@@ -87,9 +100,13 @@ impl<T> Loop<T> {
         Loop {
             slab: Slab::new(),
             timers: Heap::new(),
+            periodics: Heap::new(),
             fds: Fds::default(),
             groups: Groups::default(),
             signals: Signals::default(),
+            children: Children::new(),
+            paths: Paths::default(),
+            internals: Internals::default(),
             pending: Pending::default(),
             soon: SoonQueue::new(),
             backend,
@@ -104,6 +121,8 @@ impl<T> Loop<T> {
             in_first_stage: false,
             switch_interval_ns: SWITCH_INTERVAL_NS,
             timeout_collect_ns: 0,
+            io_collect_ns: 0,
+            last_poll_ns: i64::MIN / 2,
             flags,
             fork_generation: crate::fork::generation(),
             forked: false,
@@ -210,6 +229,18 @@ impl<T: Copy> Loop<T> {
     /// A wait is at least this long, so that timers are served in groups (LV-R19).
     pub fn set_timeout_collect_interval_ns(&mut self, interval_ns: i64) {
         self.timeout_collect_ns = interval_ns.max(0);
+    }
+
+    /// The loop sleeps so long between two looks at the backend, never past a timer, so that I/O is served in groups
+    /// (LV-R18).
+    pub fn set_io_collect_interval_ns(&mut self, interval_ns: i64) {
+        self.io_collect_ns = interval_ns.max(0);
+    }
+
+    /// Tells the backend all that changed now instead of before the next poll: for a loop that another one embeds
+    /// (LV-E1), from a prepare watcher there.
+    pub fn flush(&mut self) {
+        self.sync_changes();
     }
 
     /// The handle for other threads.

@@ -212,6 +212,17 @@ impl Flags {
     /// The bits that name backends.
     pub const BACKENDS: u32 = 0xffff;
 
+    /// These, or what the environment says instead.
+    pub(crate) fn or_environment(self) -> Flags {
+        if self.contains(Flags::NO_ENV) || runs_for_another_user() {
+            return self;
+        }
+        match std::env::var("LIBEV_FLAGS") {
+            Ok(text) => Flags(leading_number(&text)),
+            Err(_) => self,
+        }
+    }
+
     /// Whether every bit of `other` is set here.
     pub const fn contains(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
@@ -223,4 +234,20 @@ impl BitOr for Flags {
     fn bitor(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
     }
+}
+
+/// Whether the environment may come from somebody with fewer rights than the program.
+fn runs_for_another_user() -> bool {
+    use rustix::process::{getegid, geteuid, getgid, getuid};
+    getuid() != geteuid() || getgid() != getegid()
+}
+
+/// C's atoi: the digits at the start, or 0.
+fn leading_number(text: &str) -> u32 {
+    let text = text.trim_start();
+    let digits = text.len()
+        - text
+            .trim_start_matches(|character: char| character.is_ascii_digit())
+            .len();
+    text[..digits].parse().unwrap_or(0)
 }

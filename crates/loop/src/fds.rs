@@ -22,6 +22,12 @@ const ADOPTED: u8 = 4;
 /// Cannot be watched because it never blocks (LV-IO9).
 const ALWAYS: u8 = 8;
 
+/// One of the loop's own (`internal`).
+const INTERNAL: u8 = 16;
+
+/// In the events of an io entry: it watches the backend of another loop, and is told EMBED instead of READ (LV-E1).
+pub(crate) const EMBED_BIT: u8 = 0x80;
+
 #[derive(Copy, Clone)]
 pub(crate) struct Slot {
     /// The latest of what watches this fd.
@@ -287,6 +293,18 @@ impl<T: Copy> Loop<T> {
         self.fds.mark_changed(fd, 0);
     }
 
+    /// Starts or stops watching one of the loop's own.
+    pub(crate) fn watch_internal(&mut self, fd: i32, on: bool) {
+        if let Ok(slot) = self.fds.slot_or_new(fd) {
+            slot.flags = if on {
+                slot.flags | INTERNAL
+            } else {
+                slot.flags & !INTERNAL
+            };
+            self.fds.mark_changed(fd, if on { FRESH } else { 0 });
+        }
+    }
+
     // ---- telling the kernel
 
     /// Tells the backend all that changed (LV-D4).
@@ -385,8 +403,11 @@ impl<T: Copy> Loop<T> {
             }) |= events;
             next = after;
         }
+        if slot.flags & INTERNAL != 0 {
+            level |= READ;
+        }
         if !adopted || level != 0 {
-            return level | waits;
+            return (level | waits) & (READ | WRITE);
         }
         if waits != 0 || slot.kernel != 0 && slot.flags & FRESH == 0 {
             EDGE | READ | WRITE
@@ -397,6 +418,9 @@ impl<T: Copy> Loop<T> {
 
     /// The fd cannot be watched: everything on it stops and is told so (LV-IO10, LV-W09).
     fn kill_fd(&mut self, fd: i32) {
+        if self.fds.get(fd).is_some_and(|slot| slot.flags & INTERNAL != 0) {
+            return self.internal_event(fd);
+        }
         while let Some(slot) = self.fds.get(fd)
             && slot.head != NONE
         {
@@ -444,6 +468,9 @@ impl<T: Copy> Loop<T> {
                 return;
             }
         }
+        if flags & INTERNAL != 0 {
+            return self.internal_event(fd);
+        }
         self.deliver_fd(fd, events & wanted, Events::from_bits(events.into()));
     }
 
@@ -472,8 +499,12 @@ impl<T: Copy> Loop<T> {
                 self.end_wait(index);
                 ended = true;
             }
-            let wide = Events::from_bits(revents.bits() & !3 | revents.bits() & u32::from(events));
-            self.feed_index(index, wide);
+            let told = if events & EMBED_BIT != 0 {
+                Events::EMBED
+            } else {
+                Events::from_bits(revents.bits() & !3 | revents.bits() & u32::from(events))
+            };
+            self.feed_index(index, told);
         }
         if ended {
             self.note_less(fd);
@@ -513,7 +544,7 @@ impl<T: Copy> Loop<T> {
                 continue;
             }
             (slot.kernel, slot.wanted) = (0, 0);
-            let watched = slot.head != NONE;
+            let watched = slot.head != NONE || slot.flags & INTERNAL != 0;
             if watched || slot.flags & ADOPTED != 0 {
                 slot.flags |= FRESH;
             }

@@ -125,6 +125,10 @@ impl Heap {
         }
     }
 
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.nodes.iter().skip(ROOT).map(|node| node.id)
+    }
+
     /// Checks what must always hold (LV-R20).
     pub(crate) fn verify(&self) -> Result<(), String> {
         for (position, node) in self.nodes.iter().enumerate().skip(ROOT) {

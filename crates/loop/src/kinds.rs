@@ -3,6 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::child::Child;
+use crate::periodic::Periodic;
+use crate::stat::Stat;
+
 /// The kinds that are kept in a plain array each and fed all together.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Group {
@@ -28,6 +32,12 @@ pub(crate) enum Kind {
     },
     /// A timer or wait. The time left is kept here only while it is inactive; the heap has the deadline.
     Timer { remaining_ns: i64, repeat_ns: i64 },
+    /// A periodic; its heap has the deadline while it is active.
+    Periodic(Box<Periodic>),
+    /// A child watcher.
+    Child(Box<Child>),
+    /// A stat watcher; in the timers' heap while it has to look by itself.
+    Stat(Box<Stat>),
     /// A signal watcher, chained with those of the same signal.
     Signal { signum: i32, next: u32, previous: u32 },
     /// A member of one of the groups; `position` is its place in the array while active.

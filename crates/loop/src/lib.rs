@@ -35,6 +35,7 @@
 #![warn(missing_docs)]
 
 mod backend;
+mod child;
 mod clock;
 mod error;
 mod event_loop;
@@ -42,15 +43,18 @@ mod events;
 mod fds;
 mod fork;
 mod heap;
+mod internal;
 mod key;
 mod kinds;
 mod pending;
+mod periodic;
 mod remote;
 mod run;
 mod signals;
 mod slab;
 mod soon;
 mod spec;
+mod stat;
 mod timers;
 mod verify;
 mod wait;
@@ -62,7 +66,9 @@ pub use error::{Error, Result};
 pub use event_loop::Loop;
 pub use events::{Break, Events, Flags, MAX_PRIORITY, MIN_PRIORITY, Mode};
 pub use key::{Key, SoonKey};
+pub use periodic::Reschedule;
 pub use remote::{AsyncSender, Remote};
 pub use run::{Ready, Step};
 pub use spec::Spec;
+pub use stat::Attributes;
 pub use wait::{Wait, Woken};

@@ -12,6 +12,8 @@ use crate::{Events, MAX_PRIORITY, MIN_PRIORITY};
 pub(crate) const REMOTE_MARK: u32 = NONE - 1;
 /// The mark "the run-soon pass goes here".
 pub(crate) const SOON_MARK: u32 = NONE - 2;
+/// The mark "ask for the next child".
+pub(crate) const CHILD_MARK: u32 = NONE - 3;
 
 #[derive(Copy, Clone)]
 pub(crate) struct Item {
@@ -27,6 +29,7 @@ pub(crate) struct Pending {
     ceiling: usize,
     /// Entries that are neither cleared nor marks.
     count: usize,
+    marks: usize,
 }
 
 /// The array index of a priority; anything out of range is clamped (LV-C06, LV-W06).
@@ -40,6 +43,11 @@ impl Pending {
         self.count
     }
 
+    /// Whether anything at all is to be done.
+    pub(crate) fn any(&self) -> bool {
+        self.count + self.marks > 0
+    }
+
     /// Adds a watcher that is not pending yet; the value its `pending` field must take.
     pub(crate) fn push(&mut self, level: usize, index: u32, revents: Events) -> u32 {
         self.count += 1;
@@ -48,6 +56,7 @@ impl Pending {
 
     /// Adds one of the marks.
     pub(crate) fn push_mark(&mut self, level: usize, mark: u32) {
+        self.marks += 1;
         self.push_item(
             level,
             Item {
@@ -105,8 +114,10 @@ impl Pending {
     pub(crate) fn pop(&mut self) -> Option<Item> {
         let item = self.peek()?;
         self.queues[self.ceiling - 1].pop();
-        if item.index < SOON_MARK {
+        if item.index < CHILD_MARK {
             self.count -= 1;
+        } else {
+            self.marks -= 1;
         }
         Some(item)
     }

@@ -17,7 +17,7 @@
 
 use crate::backend::{READ, WAKER_FD};
 use crate::clock::SECOND_NS;
-use crate::pending::{Item, REMOTE_MARK, SOON_MARK, level};
+use crate::pending::{CHILD_MARK, Item, REMOTE_MARK, SOON_MARK, level};
 use crate::slab::ONE_SHOT;
 use crate::wait::{Wait, Woken};
 use crate::{Break, Events, Key, Loop, MAX_PRIORITY, Mode};
@@ -254,6 +254,7 @@ impl<T: Copy> Loop<T> {
             match index {
                 REMOTE_MARK => self.dispatch_remote(),
                 SOON_MARK => self.begin_soon(),
+                CHILD_MARK => self.reap_one(),
                 _ => return Some(self.deliver(index, revents)),
             }
         }
@@ -288,6 +289,10 @@ impl<T: Copy> Loop<T> {
                 SOON_MARK => {
                     self.pending.pop();
                     self.begin_soon();
+                }
+                CHILD_MARK => {
+                    self.pending.pop();
+                    self.reap_one();
                 }
                 _ => {
                     return Some(Ready::Event {
@@ -417,15 +422,26 @@ impl<T: Copy> Loop<T> {
         if self.in_first_stage {
             timeout_ns = UNGUARDED_NS;
         }
+        let pause_ns = self.pause(timeout_ns);
         self.run.phase = Phase::Blocked;
         Some(Wait {
             masked,
             sleeper: self.backend.sleeper(),
-            timeout_ns: Some(timeout_ns),
-            pause_ns: 0,
+            timeout_ns: Some(timeout_ns - pause_ns),
+            pause_ns,
             until_ns,
             mask: None,
         })
+    }
+
+    /// How long to sleep before the poll, so that I/O comes in groups: what is left of the interval since the last poll
+    /// began, but not past the wait itself (LV-R18).
+    fn pause(&mut self, timeout_ns: i64) -> i64 {
+        let now = self.now.monotonic_ns;
+        let since = now.saturating_sub(std::mem::replace(&mut self.last_poll_ns, now));
+        (self.io_collect_ns - since.max(0))
+            .min(timeout_ns - self.backend.shortest_wait_ns())
+            .max(0)
     }
 
     /// How long the poll may wait, and until when at most nothing is due (LV-R35).
@@ -448,16 +464,16 @@ impl<T: Copy> Loop<T> {
         )
     }
 
-    /// The monotonic time at which the first timer is due.
+    /// The monotonic time at which the first timer or periodic is due.
     fn first_due_ns(&self) -> i64 {
-        self.timers.first_at().unwrap_or(i64::MAX)
+        self.timers.first_at().unwrap_or(i64::MAX).min(self.first_periodic_ns())
     }
 
     /// Whether there is something to do without waiting for anything.
     fn has_news(&self) -> bool {
         self.active <= 0
             || self.soon.len() > 0
-            || self.pending.count() > 0
+            || self.pending.any()
             || self.breaking != Break::Cancel
             || self.fds.has_changes()
             || self.shared.has_queued()
@@ -488,6 +504,7 @@ impl<T: Copy> Loop<T> {
             self.pending.push_mark(level(MAX_PRIORITY), REMOTE_MARK);
         }
         self.expire_timers();
+        self.expire_periodics();
         self.queue_idle();
         for place in 0..self.groups.check.len() {
             self.feed_index(self.groups.check[place], Events::CHECK);
@@ -535,7 +552,9 @@ impl<T: Copy> Loop<T> {
 
     /// Reads the clocks.
     pub(crate) fn update_time(&mut self) {
-        self.now.update();
+        if self.now.update() {
+            self.reschedule_periodics();
+        }
     }
 
     /// Costs one load, so it is always done: a child that forgets a socket must not touch its parent's epoll.
@@ -555,6 +574,7 @@ impl<T: Copy> Loop<T> {
             // If this fails the waker stays shared with the parent: wake-ups then wake both, and none is lost.
             let _ = self.shared.wakeup.waker.after_fork();
             self.now.expire();
+            self.recreate_internals();
         }
         self.rearm_all();
         true

@@ -10,14 +10,16 @@
 #![allow(unsafe_code)]
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::kinds::Kind;
+use crate::pending::{CHILD_MARK, level};
 use crate::remote::Wakeup;
 use crate::slab::NONE;
-use crate::{Error, Events, Loop, Result};
+use crate::{Error, Events, Flags, Loop, MAX_PRIORITY, Result};
 
 const SIGNALS: usize = 65;
 
@@ -37,6 +39,8 @@ pub(crate) struct Signals {
 
 struct Owned {
     head: u32,
+    /// How many child watchers want it too (SIGCHLD alone).
+    children: usize,
     previous: Previous,
 }
 
@@ -105,16 +109,20 @@ fn release(signum: i32, previous: &Previous) {
     }
 }
 
+/// A signal that is to be heard must not be blocked in the thread of the loop (DD-01).
+fn unblock(signum: i32) {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset makes `set` a valid set, which the others then use; a bad number is refused without harm.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), signum);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut());
+    }
+}
+
 impl<T: Copy> Loop<T> {
     pub(crate) fn start_signal(&mut self, index: u32, signum: i32) -> Result<()> {
-        let head = match self.signals.owned.get_mut(&signum) {
-            Some(owned) => std::mem::replace(&mut owned.head, index),
-            None => {
-                let previous = claim(signum, &self.shared.wakeup)?;
-                self.signals.owned.insert(signum, Owned { head: index, previous });
-                NONE
-            }
-        };
+        let head = std::mem::replace(&mut self.own(signum)?.head, index);
         if let Kind::Signal { next, previous, .. } = &mut self.slab[index].kind {
             (*next, *previous) = (head, NONE);
         }
@@ -139,18 +147,61 @@ impl<T: Copy> Loop<T> {
             if let Kind::Signal { next: after, .. } = &mut self.slab[previous].kind {
                 *after = next;
             }
-        } else if next != NONE {
-            if let Some(owned) = self.signals.owned.get_mut(&signum) {
-                owned.head = next;
+        } else if let Some(owned) = self.signals.owned.get_mut(&signum) {
+            owned.head = next;
+            self.disown_if_unused(signum);
+        }
+    }
+
+    /// A child watcher needs SIGCHLD.
+    pub(crate) fn claim_sigchld(&mut self) -> Result<()> {
+        self.own(libc::SIGCHLD)?.children += 1;
+        Ok(())
+    }
+
+    pub(crate) fn release_sigchld(&mut self) {
+        if let Some(owned) = self.signals.owned.get_mut(&libc::SIGCHLD) {
+            owned.children = owned.children.saturating_sub(1);
+            self.disown_if_unused(libc::SIGCHLD);
+        }
+    }
+
+    /// Makes a signal this loop's.
+    fn own(&mut self, signum: i32) -> Result<&mut Owned> {
+        match self.signals.owned.entry(signum) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                let previous = claim(signum, &self.shared.wakeup)?;
+                if !self.flags.contains(Flags::NO_SIGMASK) {
+                    unblock(signum);
+                }
+                Ok(entry.insert(Owned {
+                    head: NONE,
+                    children: 0,
+                    previous,
+                }))
             }
-        } else if let Some(owned) = self.signals.owned.remove(&signum) {
-            release(signum, &owned.previous);
+        }
+    }
+
+    fn disown_if_unused(&mut self, signum: i32) {
+        if let Entry::Occupied(entry) = self.signals.owned.entry(signum)
+            && entry.get().head == NONE
+            && entry.get().children == 0
+        {
+            release(signum, &entry.remove().previous);
         }
     }
 
     /// Feeds this loop's watchers of a signal (LV-R27); ignored if it has none.
     pub fn feed_signal(&mut self, signum: i32) {
-        let mut next = self.signals.owned.get(&signum).map_or(NONE, |owned| owned.head);
+        let Some(owned) = self.signals.owned.get(&signum) else {
+            return;
+        };
+        let mut next = owned.head;
+        if owned.children > 0 {
+            self.pending.push_mark(level(MAX_PRIORITY), CHILD_MARK);
+        }
         while next != NONE {
             let index = next;
             next = if let Kind::Signal { next, .. } = self.slab[index].kind {

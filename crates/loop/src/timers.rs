@@ -90,8 +90,12 @@ impl<T: Copy> Loop<T> {
         let mut expired = std::mem::take(&mut self.expired);
         let mut next = Some((first, self.timers.at(first).unwrap_or(now)));
         while let Some((index, at)) = next {
-            self.expire_one(index, at, now);
-            expired.push(index);
+            if matches!(self.slab[index].kind, Kind::Stat(_)) {
+                self.expire_stat(index);
+            } else {
+                self.expire_one(index, at, now);
+                expired.push(index);
+            }
             next = self.timers.due(now);
         }
         for index in expired.drain(..).rev() {

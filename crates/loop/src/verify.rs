@@ -9,6 +9,7 @@ impl<T: Copy> Loop<T> {
     /// Checks everything that must always hold; says what does not.
     pub fn verify(&self) -> Result<(), String> {
         self.timers.verify()?;
+        self.periodics.verify()?;
         self.verify_fds()?;
         let (mut pending, mut timers) = (0, 0);
         for (index, entry) in self.slab.iter() {
@@ -27,6 +28,10 @@ impl<T: Copy> Loop<T> {
                     if self.timers.at(index).is_some() != entry.has(ACTIVE) {
                         return Err(format!("timer {index}: active, and in the heap, do not agree"));
                     }
+                }
+                Kind::Stat(_) => timers += usize::from(self.timers.at(index).is_some()),
+                Kind::Periodic(_) if self.periodics.at(index).is_some() != entry.has(ACTIVE) => {
+                    return Err(format!("periodic {index}: active, and in the heap, do not agree"));
                 }
                 Kind::Grouped { group, position } if entry.has(ACTIVE) => {
                     let list = match group {

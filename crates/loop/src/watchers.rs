@@ -3,10 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::backend::READ;
+use crate::child::Child;
+use crate::fds::EMBED_BIT;
 use crate::kinds::{Group, Kind};
 use crate::pending::level;
+use crate::periodic::Periodic;
 use crate::remote::AsyncSender;
 use crate::slab::{ACTIVE, NONE, ONE_SHOT, UNCOUNTED, mask};
+use crate::stat::Stat;
 use crate::{Error, Events, Key, Loop, MAX_PRIORITY, MIN_PRIORITY, Result, Spec};
 
 /// The watchers of the plain groups, in the order they were started.
@@ -272,6 +277,9 @@ impl<T: Copy> Loop<T> {
                 self.timers
                     .push(index, self.now.monotonic_ns.saturating_add(remaining_ns));
             }
+            Kind::Periodic(_) => self.start_periodic(index)?,
+            Kind::Child(_) => self.start_child(index)?,
+            Kind::Stat(_) => self.start_stat(index)?,
             Kind::Signal { signum, .. } => self.start_signal(index, signum)?,
             Kind::Grouped { .. } | Kind::Async { .. } => self.join_group(index, priority),
         }
@@ -301,6 +309,11 @@ impl<T: Copy> Loop<T> {
                     *remaining_ns = at.saturating_sub(self.now.monotonic_ns);
                 }
             }
+            Kind::Periodic(_) => {
+                self.periodics.remove(index);
+            }
+            Kind::Child(_) => self.stop_child(index),
+            Kind::Stat(_) => self.stop_stat(index),
             Kind::Signal { signum, .. } => {
                 let signum = *signum;
                 self.stop_signal(index, signum);
@@ -376,9 +389,22 @@ impl<T: Copy> Loop<T> {
                 sent: Arc::new(AtomicBool::new(false)),
                 position: 0,
             }),
-            Spec::Periodic { .. } | Spec::Child { .. } | Spec::Stat { .. } | Spec::Embed { .. } => {
-                Err(Error::Unsupported)
-            }
+            Spec::Periodic { interval_ns, .. } if interval_ns < 0 => Err(Error::NegativeRepeat(interval_ns)),
+            Spec::Periodic { offset_ns, interval_ns } => Ok(Kind::Periodic(Box::new(Periodic {
+                offset_ns,
+                interval_ns,
+                reschedule: None,
+            }))),
+            Spec::Child { pid, trace } => Ok(Kind::Child(Box::new(Child::new(pid, trace)))),
+            Spec::Stat { path, interval_ns } => Ok(Kind::Stat(Box::new(Stat::new(path, interval_ns)))),
+            Spec::Embed { fd } if fd < 0 => Err(Error::NegativeFd(fd)),
+            Spec::Embed { fd } => Ok(Kind::Io {
+                fd,
+                events: READ | EMBED_BIT,
+                fresh: true,
+                next: NONE,
+                previous: NONE,
+            }),
         }
     }
 }
