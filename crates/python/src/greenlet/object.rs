@@ -229,6 +229,7 @@ pub(crate) unsafe fn finish_dealloc(greenlet: *mut PyGreenlet) {
         let dict = ptr::replace(&raw mut (*greenlet).dict, null_mut());
         ffi::Py_XDECREF(dict);
         let state = Box::from_raw(ptr::replace(&raw mut (*greenlet).pimpl, null_mut()));
+        state.slot.locals().clear(greenlet.addr());
         drop_state(state);
         ((*kind).tp_free.unwrap_unchecked())(greenlet.cast());
         ffi::Py_DECREF(kind.cast());

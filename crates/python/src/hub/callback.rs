@@ -91,7 +91,11 @@ impl CallbackObject {
     #[getter]
     fn args(&self, py: Python<'_>) -> Option<Py<PyTuple>> {
         // SAFETY: one step.
-        unsafe { (*self.arguments.get()).as_ref().map(|arguments| arguments.clone_ref(py)) }
+        unsafe {
+            (*self.arguments.get())
+                .as_ref()
+                .map(|arguments| arguments.clone_ref(py))
+        }
     }
 
     /// True while pending and while the call is being made.

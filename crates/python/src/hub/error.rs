@@ -31,14 +31,22 @@ pub(crate) fn from_loop(error: LoopError) -> PyErr {
 /// A wait in the hub itself.
 #[cold]
 pub(crate) fn blocking_switch_out(py: Python<'_>) -> PyErr {
-    of_class(py, "BlockingSwitchOutError", "Impossible to call blocking function in the event loop callback".to_owned())
+    of_class(
+        py,
+        "BlockingSwitchOutError",
+        "Impossible to call blocking function in the event loop callback".to_owned(),
+    )
 }
 
 /// A parked greenlet was switched to with a value by somebody who is not its waker.
 #[cold]
 pub(crate) fn invalid_switch(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyErr {
     let current = current_text(py);
-    of_class(py, "InvalidSwitchError", format!("Invalid switch into {}: got {}", current, text(value)))
+    of_class(
+        py,
+        "InvalidSwitchError",
+        format!("Invalid switch into {}: got {}", current, text(value)),
+    )
 }
 
 /// `hub.wait` was left with something else than its own waiter.
@@ -77,7 +85,9 @@ pub(crate) fn wrong_thread(py: Python<'_>, what: &str) -> PyErr {
     of_class(
         py,
         "InvalidThreadUseError",
-        format!("{what} belongs to another thread; from here only run_callback_threadsafe() and async_.send() may be used"),
+        format!(
+            "{what} belongs to another thread; from here only run_callback_threadsafe() and async_.send() may be used"
+        ),
     )
 }
 
@@ -100,5 +110,7 @@ fn current_text(py: Python<'_>) -> String {
 
 /// `repr`, for messages: an object whose `repr` fails does not hide the error.
 fn text(object: &Bound<'_, PyAny>) -> String {
-    object.repr().map_or_else(|_| "<an object whose repr fails>".to_owned(), |text| text.to_string())
+    object
+        .repr()
+        .map_or_else(|_| "<an object whose repr fails>".to_owned(), |text| text.to_string())
 }

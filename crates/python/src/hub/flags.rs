@@ -32,7 +32,11 @@ pub(super) fn from_python(_py: Python<'_>, flags: Option<&Bound<'_, PyAny>>) -> 
         Err(_) => flags.extract()?,
     };
     let mut bits = 0;
-    for word in words.iter().map(|word| word.trim().to_lowercase()).filter(|word| !word.is_empty()) {
+    for word in words
+        .iter()
+        .map(|word| word.trim().to_lowercase())
+        .filter(|word| !word.is_empty())
+    {
         match NAMES.iter().find(|(name, _)| *name == word) {
             Some((_, bit)) => bits |= bit,
             None if word == "noinotify" => bits |= Flags::NO_INOTIFY.0,
@@ -45,12 +49,19 @@ pub(super) fn from_python(_py: Python<'_>, flags: Option<&Bound<'_, PyAny>>) -> 
 fn unknown(word: &str) -> String {
     let mut known: Vec<&str> = NAMES.iter().map(|(name, _)| *name).chain(["noinotify"]).collect();
     known.sort_unstable();
-    format!("Invalid backend or flag: '{word}'\nPossible values: {}", known.join(", "))
+    format!(
+        "Invalid backend or flag: '{word}'\nPossible values: {}",
+        known.join(", ")
+    )
 }
 
 /// The names of the flags that are set, backends first.
 pub(super) fn names(flags: Flags) -> Vec<&'static str> {
-    NAMES.iter().filter(|(_, bit)| flags.0 & bit != 0).map(|(name, _)| *name).collect()
+    NAMES
+        .iter()
+        .filter(|(_, bit)| flags.0 & bit != 0)
+        .map(|(name, _)| *name)
+        .collect()
 }
 
 /// The names of the backends among `bits`.

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!   park.rs          tickets: how a greenlet sleeps and is woken     <- everything that blocks uses this
-//!   event_loop.rs    the loop and the scheduler
+//!   event_loop/      the loop and the scheduler
 //!   token.rs         what the loop keeps for us
 //!   object.rs        the hub itself, and the current one
-//!   greenlet.rs      gevent's Greenlet          links.rs   who is told when it is done
-//!   watcher.rs callback.rs waiter.rs timeout.rs sleep.rs wait.rs      gevent's objects
+//!   greenlet/        gevent's Greenlet          links.rs   who is told when it is done
+//!   watcher/ callback.rs waiter.rs timeout.rs sleep.rs wait.rs      gevent's objects
 //! ```
 
 mod callback;
@@ -14,6 +14,7 @@ mod error;
 mod event_loop;
 mod flags;
 mod greenlet;
+mod limit;
 mod links;
 mod object;
 mod park;
@@ -39,7 +40,8 @@ pub(crate) use links::{Link, Links, Told};
 pub(crate) use object::{HubObject, current, current_if_exists};
 pub(crate) use park::{GreenletSlot, Ticket, Woken, arm, park, park_until_woken};
 pub(crate) use thread_wait::ThreadWait;
-pub(crate) use timeout::{Limit, TimeoutObject};
+pub(crate) use limit::Limit;
+pub(crate) use timeout::TimeoutObject;
 pub(crate) use token::{NativeEntry, Outcome, Place, Token};
 pub(crate) use wait::Collector;
 

@@ -115,12 +115,20 @@ impl HubObject {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { attribute: UnsafeCell::new(None), native: UnsafeCell::new(None), own: Cell::new(std::ptr::null_mut()) }
+        Self {
+            attribute: UnsafeCell::new(None),
+            native: UnsafeCell::new(None),
+            own: Cell::new(std::ptr::null_mut()),
+        }
     }
 
     /// The hub's parent is the thread's main greenlet, whoever makes the hub: errors that end the program go there.
     #[pyo3(signature = (*_args, **_kwargs))]
-    fn __init__(slf: &Bound<'_, Self>, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
         let main = greenlet::main_bound(slf.py())?;
         // SAFETY: the hub is new and not started; a main greenlet descends from nobody.
         unsafe {
@@ -134,12 +142,22 @@ impl HubObject {
     #[getter(r#loop)]
     fn get_loop(&self, py: Python<'_>) -> Py<PyAny> {
         // SAFETY: cloned in one step.
-        unsafe { (*self.attribute.get()).as_ref().map_or_else(|| py.None(), |value| value.clone_ref(py)) }
+        unsafe {
+            (*self.attribute.get())
+                .as_ref()
+                .map_or_else(|| py.None(), |value| value.clone_ref(py))
+        }
     }
 
     #[setter(r#loop)]
     fn set_loop(&self, py: Python<'_>, value: Option<Py<PyAny>>) {
-        let native = value.as_ref().and_then(|value| value.bind(py).cast::<LoopObject>().ok().map(|bound| bound.clone().unbind()));
+        let native = value.as_ref().and_then(|value| {
+            value
+                .bind(py)
+                .cast::<LoopObject>()
+                .ok()
+                .map(|bound| bound.clone().unbind())
+        });
         // The old values are dropped after the cells hold the new ones: dropping may run Python code.
         // SAFETY: single steps, with the GIL held.
         let old = unsafe {
@@ -189,7 +207,13 @@ impl HubObject {
         let result = result?;
         stopped?;
         if !result.is(&waiter) {
-            return Err(error::invalid_switch_expected(py, slf, result.bind(py), &waiter, watcher));
+            return Err(error::invalid_switch_expected(
+                py,
+                slf,
+                result.bind(py),
+                &waiter,
+                watcher,
+            ));
         }
         Ok(())
     }
@@ -204,7 +228,10 @@ impl HubObject {
 }
 
 /// What a greenlet's first switch calls on its stack in place of the attribute `run`: `self.run()`, whatever it was switched to with.
-pub(super) unsafe extern "C-unwind" fn call_run(object: *mut PyGreenlet, arguments: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub(super) unsafe extern "C-unwind" fn call_run(
+    object: *mut PyGreenlet,
+    arguments: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: called with the GIL held; the greenlet runs, hence is alive; the arguments are this function's.
     unsafe {
         ffi::Py_XDECREF(arguments);
@@ -278,7 +305,10 @@ fn make_current(py: Python<'_>) -> PyResult<Bound<'_, HubObject>> {
         return Ok(hub);
     }
     let hub = made.cast_into::<HubObject>().map_err(|error| {
-        PyTypeError::new_err(format!("the hub class must be a subclass of verdigris.hub.Hub, and made {}", error.into_inner()))
+        PyTypeError::new_err(format!(
+            "the hub class must be a subclass of verdigris.hub.Hub, and made {}",
+            error.into_inner()
+        ))
     })?;
     set_current(py, Some(&hub))?;
     Ok(hub)

@@ -22,6 +22,7 @@ use super::event_loop::LoopObject;
 use super::object::HubObject;
 use super::token::Token;
 use crate::greenlet::{self, PyGreenlet};
+use crate::primitives::LocalStores;
 
 /// What a wake-up delivers to the greenlet that parked: an object that nobody else has, so that a
 /// greenlet can tell a wake-up from somebody's explicit `switch`.
@@ -50,9 +51,16 @@ pub(crate) struct GreenletSlot {
     wait: std::cell::Cell<u32>,
     /// Whether the present wait is still open: armed, and not yet claimed by a wake-up.
     open: std::cell::Cell<bool>,
+    /// Where it has attributes of its own (`local`).
+    locals: LocalStores,
 }
 
 impl GreenletSlot {
+    /// The local objects that have something of this greenlet.
+    pub(crate) fn locals(&self) -> &LocalStores {
+        &self.locals
+    }
+
     /// Opens the next wait.
     #[inline]
     fn open_next(&self) -> u32 {

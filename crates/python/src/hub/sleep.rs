@@ -3,7 +3,7 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::{park, timeout};
+use super::{limit, park};
 
 /// Lets others run for at least `seconds` (a number; 0: until all that is ready now has had its turn).
 ///
@@ -13,7 +13,9 @@ use super::{park, timeout};
 #[pyo3(signature = (seconds=0.0, r#ref=true))]
 pub(super) fn sleep(py: Python<'_>, seconds: f64, r#ref: bool) -> PyResult<()> {
     if seconds < 0.0 || seconds.is_nan() {
-        return Err(PyValueError::new_err(format!("sleep length must be non-negative, not {seconds:?}; use sleep(0) to let others run")));
+        return Err(PyValueError::new_err(format!(
+            "sleep length must be non-negative, not {seconds:?}; use sleep(0) to let others run"
+        )));
     }
     let ticket = park::arm(py)?;
     let home = ticket.home().get();
@@ -23,7 +25,7 @@ pub(super) fn sleep(py: Python<'_>, seconds: f64, r#ref: bool) -> PyResult<()> {
     }
     let engine = home.engine()?;
     engine.update_now();
-    let key = engine.wait_timer(timeout::nanoseconds(seconds), 0, ticket.token(py));
+    let key = engine.wait_timer(limit::nanoseconds(seconds), 0, ticket.token(py));
     if !r#ref {
         let _ = engine.set_ref(key, false);
     }

@@ -47,7 +47,12 @@ impl SpawnSite {
             }
             Bound::from_owned_ptr_or_opt(py, reference).map(Bound::unbind)
         };
-        Self { greenlet: reference, locals: inherited_locals(&current), tracked: true, stack: capture(py) }
+        Self {
+            greenlet: reference,
+            locals: inherited_locals(&current),
+            tracked: true,
+            stack: capture(py),
+        }
     }
 
     pub(super) fn greenlet(&self, py: Python<'_>) -> Option<Py<PyAny>> {
@@ -72,7 +77,12 @@ impl SpawnSite {
 
     /// The recorded frames, innermost first; None when nothing was recorded.
     pub(super) fn stack(&self, py: Python<'_>) -> Option<Vec<Place>> {
-        self.tracked.then(|| self.stack.iter().map(|(code, offset)| (code.clone_ref(py), *offset)).collect())
+        self.tracked.then(|| {
+            self.stack
+                .iter()
+                .map(|(code, offset)| (code.clone_ref(py), *offset))
+                .collect()
+        })
     }
 
     pub(super) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
@@ -103,7 +113,10 @@ fn capture(py: Python<'_>) -> Box<[Place]> {
         let mut frame = ffi::PyThreadState_GetFrame(ffi::PyThreadState_Get());
         while !frame.is_null() && places.len() < limit {
             let code = ffi::PyFrame_GetCode(frame);
-            places.push((Bound::from_owned_ptr(py, code.cast()).unbind(), ffi::PyFrame_GetLasti(frame)));
+            places.push((
+                Bound::from_owned_ptr(py, code.cast()).unbind(),
+                ffi::PyFrame_GetLasti(frame),
+            ));
             let back = ffi::PyFrame_GetBack(frame);
             ffi::Py_DECREF(frame.cast());
             frame = back;
@@ -150,7 +163,15 @@ pub(super) fn frames(py: Python<'_>, places: Option<Vec<Place>>) -> PyResult<Opt
     for (code, offset) in places.into_iter().rev() {
         // SAFETY: `code` is a code object, its offset was read from a frame of it.
         let line = unsafe { ffi::PyCode_Addr2Line(code.as_ptr().cast(), offset) };
-        outer = Some(Py::new(py, LightFrame { f_code: code, f_lineno: line, f_lasti: offset, f_back: outer })?);
+        outer = Some(Py::new(
+            py,
+            LightFrame {
+                f_code: code,
+                f_lineno: line,
+                f_lasti: offset,
+                f_back: outer,
+            },
+        )?);
     }
     Ok(outer.map(Py::into_any))
 }
@@ -158,12 +179,18 @@ pub(super) fn frames(py: Python<'_>, places: Option<Vec<Place>>) -> PyResult<Opt
 /// What `config.track_greenlet_tree` and `Greenlet.spawning_stack_limit` say.
 #[pyfunction]
 #[pyo3(signature = (tracked=None, limit=None))]
-pub(super) fn configure_spawn_sites(py: Python<'_>, tracked: Option<bool>, limit: Option<usize>) -> PyResult<Py<PyTuple>> {
+pub(super) fn configure_spawn_sites(
+    py: Python<'_>,
+    tracked: Option<bool>,
+    limit: Option<usize>,
+) -> PyResult<Py<PyTuple>> {
     if let Some(tracked) = tracked {
         TRACKED.store(tracked, Ordering::Relaxed);
     }
     if let Some(limit) = limit {
         LIMIT.store(limit, Ordering::Relaxed);
     }
-    Ok((TRACKED.load(Ordering::Relaxed), LIMIT.load(Ordering::Relaxed)).into_pyobject(py)?.unbind())
+    Ok((TRACKED.load(Ordering::Relaxed), LIMIT.load(Ordering::Relaxed))
+        .into_pyobject(py)?
+        .unbind())
 }

@@ -13,14 +13,10 @@ use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use verdigris_loop::Key;
 
 use super::event_loop::LoopObject;
+use super::limit::nanoseconds;
 use super::object;
 use super::token::{Outcome, Place, Token};
 use crate::greenlet;
-
-/// Seconds as whole nanoseconds; what is too large is as long as can be.
-pub(crate) fn nanoseconds(seconds: f64) -> i64 {
-    (seconds * 1e9) as i64
-}
 
 /// Raised in the current greenlet after `seconds`, unless cancelled before.
 ///
@@ -58,7 +54,7 @@ impl TimeoutObject {
         unsafe { (*self.exception.get()).clone_ref(py) }
     }
 
-    fn is_pending(&self) -> bool {
+    pub(super) fn is_pending(&self) -> bool {
         // SAFETY: one step; the engine's answer runs no Python code.
         match unsafe { &*self.started.get() } {
             Some(started) => started
@@ -76,7 +72,7 @@ impl TimeoutObject {
     }
 
     /// Takes the timer out of the loop.
-    fn stop(&self) {
+    pub(super) fn stop(&self) {
         let Some(started) = self.take_started() else {
             return;
         };
@@ -102,12 +98,18 @@ impl TimeoutObject {
     }
 
     /// A new one of exactly this class, checked.
-    fn create(py: Python<'_>, seconds: Option<&Bound<'_, PyAny>>, exception: Option<&Bound<'_, PyAny>>, counts: bool) -> PyResult<Self> {
+    fn create(
+        py: Python<'_>,
+        seconds: Option<&Bound<'_, PyAny>>,
+        exception: Option<&Bound<'_, PyAny>>,
+        counts: bool,
+    ) -> PyResult<Self> {
         if let Some(seconds) = seconds.filter(|seconds| !seconds.is_none()) {
             // A wrong type is an error here, where it was made, and not when the timer starts.
             seconds.extract::<f64>()?;
         }
-        let or_none = |value: Option<&Bound<'_, PyAny>>| value.map_or_else(|| py.None(), |value| value.clone().unbind());
+        let or_none =
+            |value: Option<&Bound<'_, PyAny>>| value.map_or_else(|| py.None(), |value| value.clone().unbind());
         Ok(Self {
             seconds: UnsafeCell::new(or_none(seconds)),
             exception: UnsafeCell::new(or_none(exception)),
@@ -140,7 +142,15 @@ impl TimeoutObject {
     }
 
     #[pyo3(signature = (seconds=None, exception=None, r#ref=true, priority=-1, _one_shot=false))]
-    fn __init__(&self, py: Python<'_>, seconds: Option<Py<PyAny>>, exception: Option<Py<PyAny>>, r#ref: bool, priority: i64, _one_shot: bool) -> PyResult<()> {
+    fn __init__(
+        &self,
+        py: Python<'_>,
+        seconds: Option<Py<PyAny>>,
+        exception: Option<Py<PyAny>>,
+        r#ref: bool,
+        priority: i64,
+        _one_shot: bool,
+    ) -> PyResult<()> {
         if let Some(seconds) = &seconds {
             // A wrong type is an error here, where it was made, and not when the timer starts.
             seconds.bind(py).extract::<f64>()?;
@@ -163,7 +173,10 @@ impl TimeoutObject {
         let py = slf.py();
         let this = slf.get();
         if this.is_pending() {
-            return Err(PyAssertionError::new_err(format!("{} is already started; to restart it, cancel it first", slf.repr()?)));
+            return Err(PyAssertionError::new_err(format!(
+                "{} is already started; to restart it, cancel it first",
+                slf.repr()?
+            )));
         }
         let seconds = this.get_seconds(py);
         if seconds.is_none(py) {
@@ -174,13 +187,22 @@ impl TimeoutObject {
         let current = greenlet::current_bound(py)?.unbind();
         let engine = home.get().engine()?;
         engine.update_now();
-        let token = Token::Native { run: expire, object: NonNull::new(slf.clone().into_ptr()).expect("a Bound is never null") };
+        let token = Token::Native {
+            run: expire,
+            object: NonNull::new(slf.clone().into_ptr()).expect("a Bound is never null"),
+        };
         let key = engine.wait_timer(after_ns, this.priority.get(), token);
         if !this.counts.get() {
             let _ = engine.set_ref(key, false);
         }
         // SAFETY: one step; an old one is not running, dropped afterwards.
-        let old = unsafe { (*this.started.get()).replace(Started { key, home, greenlet: current }) };
+        let old = unsafe {
+            (*this.started.get()).replace(Started {
+                key,
+                home,
+                greenlet: current,
+            })
+        };
         drop(old);
         Ok(())
     }
@@ -219,7 +241,12 @@ impl TimeoutObject {
     /// `start_new`, or for None a timeout that never fires.
     #[staticmethod]
     #[pyo3(signature = (timeout, exception=None, r#ref=true))]
-    fn _start_new_or_dummy<'py>(py: Python<'py>, timeout: Option<&Bound<'py, PyAny>>, exception: Option<&Bound<'py, PyAny>>, r#ref: bool) -> PyResult<Bound<'py, PyAny>> {
+    fn _start_new_or_dummy<'py>(
+        py: Python<'py>,
+        timeout: Option<&Bound<'py, PyAny>>,
+        exception: Option<&Bound<'py, PyAny>>,
+        r#ref: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let class = py.get_type::<TimeoutObject>();
         Self::start_new(&class, timeout, exception, r#ref, true)
     }
@@ -285,17 +312,31 @@ impl TimeoutObject {
     }
 
     #[pyo3(signature = (_typ, value, _tb))]
-    fn __exit__(slf: &Bound<'_, Self>, _typ: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, _tb: &Bound<'_, PyAny>) -> bool {
+    fn __exit__(
+        slf: &Bound<'_, Self>,
+        _typ: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        _tb: &Bound<'_, PyAny>,
+    ) -> bool {
         let py = slf.py();
         slf.get().stop();
-        value.is(slf) && slf.get().get_exception(py).bind(py).is(&*pyo3::types::PyBool::new(py, false))
+        value.is(slf)
+            && slf
+                .get()
+                .get_exception(py)
+                .bind(py)
+                .is(&*pyo3::types::PyBool::new(py, false))
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let py = slf.py();
         let this = slf.get();
         let exception = this.get_exception(py);
-        let shown = if exception.is_none(py) { String::new() } else { format!(" exception={}", exception.bind(py).repr()?) };
+        let shown = if exception.is_none(py) {
+            String::new()
+        } else {
+            format!(" exception={}", exception.bind(py).repr()?)
+        };
         Ok(format!(
             "<{} at {:#x} seconds={}{shown}{}>",
             slf.get_type().name()?,
@@ -359,67 +400,6 @@ unsafe fn expire(object: NonNull<ffi::PyObject>, place: Place) -> Outcome {
         started.home.get().handle_error(py, Some(slf.as_any()), error);
     }
     Outcome::Done
-}
-
-/// The `timeout` argument of a wait: nothing, seconds, or a Timeout object.
-pub(crate) enum Limit {
-    None,
-    Seconds(Py<PyAny>, i64),
-    Object(Py<TimeoutObject>),
-}
-
-impl Limit {
-    /// Reads the argument. A Timeout object is started if it is not running, as gevent does.
-    pub(crate) fn begin(py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Limit> {
-        let Some(timeout) = timeout.filter(|timeout| !timeout.is_none()) else {
-            return Ok(Limit::None);
-        };
-        if let Ok(object) = timeout.cast::<TimeoutObject>() {
-            if !object.get().is_pending() {
-                object.call_method0("start")?;
-            }
-            return Ok(Limit::Object(object.clone().unbind()));
-        }
-        let seconds = timeout.extract::<f64>()?;
-        let _ = py;
-        Ok(Limit::Seconds(timeout.clone().unbind(), nanoseconds(seconds)))
-    }
-
-    /// The limit for `park`.
-    pub(crate) fn nanoseconds(&self) -> Option<i64> {
-        match self {
-            Limit::Seconds(_, nanoseconds) => Some(*nanoseconds),
-            _ => None,
-        }
-    }
-
-    /// To be called when the wait is over, however it ended.
-    pub(crate) fn end(&self) {
-        if let Limit::Object(object) = self {
-            object.get().stop();
-        }
-    }
-
-    /// The error of a wait that timed out.
-    pub(crate) fn expired(&self, py: Python<'_>) -> PyErr {
-        let made = match self {
-            Limit::Seconds(seconds, _) => py.get_type::<TimeoutObject>().call1((seconds,)),
-            Limit::Object(object) => Ok(object.bind(py).clone().into_any()),
-            Limit::None => py.get_type::<TimeoutObject>().call0(),
-        };
-        match made {
-            Ok(made) => PyErr::from_value(made),
-            Err(error) => error,
-        }
-    }
-
-    /// Whether `error` is this limit's own.
-    pub(crate) fn is(&self, py: Python<'_>, error: &PyErr) -> bool {
-        match self {
-            Limit::Object(object) => error.value(py).is(object),
-            _ => false,
-        }
-    }
 }
 
 /// `with_timeout(seconds, function, *args, timeout_value=..., **kwargs)`: the result of the call, or, when

@@ -22,7 +22,10 @@ pub(crate) enum Token {
     /// Call a watcher object's callback.
     Watcher(NonNull<ffi::PyObject>),
     /// Run a function of ours on an object: start a greenlet, tell the links of an event.
-    Native { run: NativeEntry, object: NonNull<ffi::PyObject> },
+    Native {
+        run: NativeEntry,
+        object: NonNull<ffi::PyObject>,
+    },
 }
 
 // SAFETY: a token only names objects; they are touched on the loop's thread alone, with the GIL

@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 
 use pyo3::prelude::*;
 
+use super::limit;
 use super::park::{self, Ticket, Woken};
-use super::timeout;
 
 /// Gathers the objects that have become ready.
 #[pyclass(name = "Collector", module = "verdigris._core", frozen, weakref)]
@@ -51,7 +51,10 @@ impl Collector {
 impl Collector {
     #[new]
     fn new() -> Self {
-        Self { ready: UnsafeCell::new(VecDeque::new()), ticket: UnsafeCell::new(None) }
+        Self {
+            ready: UnsafeCell::new(VecDeque::new()),
+            ticket: UnsafeCell::new(None),
+        }
     }
 
     /// The link: called with an object that has become ready.
@@ -72,7 +75,7 @@ impl Collector {
         }
         let ticket = park::arm(py)?;
         this.set_ticket(Some(ticket.clone_ref(py)));
-        let woken = park::park(py, &ticket, seconds.map(timeout::nanoseconds));
+        let woken = park::park(py, &ticket, seconds.map(limit::nanoseconds));
         this.set_ticket(None);
         match woken? {
             Woken::Ready | Woken::TimedOut => Ok(this.pop()),

@@ -36,7 +36,11 @@ unsafe impl Sync for WaiterObject {}
 
 impl WaiterObject {
     pub(super) fn for_hub(hub: Py<PyAny>) -> Self {
-        Self { hub, greenlet: UnsafeCell::new(None), told: UnsafeCell::new(Told::Nothing) }
+        Self {
+            hub,
+            greenlet: UnsafeCell::new(None),
+            told: UnsafeCell::new(Told::Nothing),
+        }
     }
 
     fn waiting(&self, py: Python<'_>) -> Option<Py<PyAny>> {
@@ -51,9 +55,17 @@ impl WaiterObject {
     }
 
     /// Calls `method` of the waiting greenlet, from the hub only; its errors go to the hub.
-    fn deliver(&self, py: Python<'_>, greenlet: &Py<PyAny>, method: &str, arguments: &Bound<'_, PyTuple>) -> PyResult<()> {
+    fn deliver(
+        &self,
+        py: Python<'_>,
+        greenlet: &Py<PyAny>,
+        method: &str,
+        arguments: &Bound<'_, PyTuple>,
+    ) -> PyResult<()> {
         if !greenlet::current_bound(py)?.is(&self.hub) {
-            return Err(PyAssertionError::new_err(format!("Can only use Waiter.{method} method from the Hub greenlet")));
+            return Err(PyAssertionError::new_err(format!(
+                "Can only use Waiter.{method} method from the Hub greenlet"
+            )));
         }
         let method = greenlet.bind(py).getattr(method)?;
         if let Err(error) = method.call1(arguments) {

@@ -4,6 +4,7 @@
 //!   notifier.rs      who waits is told: from which loop, and when      <- all of them
 //!   linkable.rs      links, rawlink                                    <- event.rs result.rs semaphore.rs
 //!   rlock.rs         on top of a semaphore
+//!   local.rs         attributes for each greenlet
 //! ```
 //!
 //! A wait makes no Python object, and what is not contended touches neither hub nor loop, so that it works
@@ -11,12 +12,15 @@
 
 mod event;
 mod linkable;
+mod local;
 mod notifier;
 mod result;
 mod rlock;
 mod semaphore;
 
 use pyo3::prelude::*;
+
+pub(crate) use local::LocalStores;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<linkable::Linkable>()?;
@@ -25,5 +29,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<semaphore::SemaphoreObject>()?;
     module.add_class::<semaphore::BoundedSemaphoreObject>()?;
     module.add_class::<rlock::RLockObject>()?;
+    module.add_class::<local::LocalObject>()?;
+    module.add_function(wrap_pyfunction!(local::all_local_dicts_for_greenlet, module)?)?;
     Ok(())
 }

@@ -1,0 +1,403 @@
+//! The event loop and the scheduler: what runs next, pulled by the hub or by a greenlet that parks.
+//!
+//! ```text
+//!   a greenlet parks ──► next_runnable() ──► another greenlet is ready: switch to it directly
+//!                              │
+//!                              └─ nothing, or something that must run Python code: switch to the hub
+//!   the hub ──► drive(): next() ──► dispatch()   (also polls, with the GIL released)
+//! ```
+//!
+//! The state of an iteration lives in the loop crate, not on the hub's stack, which is what lets a
+//! parking greenlet take the next entry itself. An entry that it cannot run (`Place::Passing` must
+//! not call Python code) is left in `handed`, at the front, for the hub.
+
+mod python;
+
+use std::cell::{Cell, UnsafeCell};
+use std::ptr::NonNull;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use verdigris_loop as engine;
+
+use super::callback::CallbackObject;
+use super::token::{NativeEntry, Outcome, Place, Token};
+use super::{error, watcher};
+use crate::greenlet::{self, PyGreenlet};
+
+/// An entry taken from the loop.
+#[derive(Clone, Copy)]
+pub(crate) enum Entry {
+    Event { token: Token, revents: u32 },
+    Soon(Token),
+}
+
+impl Entry {
+    fn token(self) -> Token {
+        match self {
+            Entry::Event { token, .. } | Entry::Soon(token) => token,
+        }
+    }
+}
+
+/// An event loop: one per hub, bound to the thread that made it.
+#[pyclass(name = "loop", module = "verdigris.core", subclass, frozen)]
+pub(crate) struct LoopObject {
+    engine: UnsafeCell<Option<engine::Loop<Token>>>,
+    remote: engine::Remote<Token>,
+    /// The thread that may touch `engine`.
+    home: Cell<ThreadMark>,
+    /// The entry that is next before all others: one that a parking greenlet had to leave to the hub.
+    handed: Cell<Option<Entry>>,
+    /// A reference that whoever runs next gives back: that of the greenlet that was resumed.
+    deferred: Cell<Option<NonNull<ffi::PyObject>>>,
+    /// The greenlet that runs the loop, while it waits for the greenlet it has resumed and has nothing else under way.
+    at_rest: Cell<*const PyGreenlet>,
+    is_default: bool,
+    error_handler: UnsafeCell<Option<Py<PyAny>>>,
+}
+
+// SAFETY: everything but `remote` is touched with the GIL held and on the home thread alone;
+// every method that another thread may call checks `is_home` first.
+unsafe impl Send for LoopObject {}
+// SAFETY: as above.
+unsafe impl Sync for LoopObject {}
+
+/// Tells threads apart by the address of a thread-local: one load, no call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ThreadMark(usize);
+
+impl ThreadMark {
+    #[inline]
+    pub(crate) fn here() -> Self {
+        thread_local!(static MARK: u8 = const { 0 });
+        MARK.with(|mark| ThreadMark(std::ptr::from_ref(mark).addr()))
+    }
+}
+
+impl LoopObject {
+    pub(crate) fn create(flags: engine::Flags, is_default: bool) -> PyResult<Self> {
+        let mut engine = engine::Loop::new(flags).map_err(error::from_loop)?;
+        // Only the main thread runs Python's signal handlers, so only its loop must not sleep through one.
+        engine.set_guard_signals(is_default);
+        Ok(Self {
+            remote: engine.remote(),
+            engine: UnsafeCell::new(Some(engine)),
+            home: Cell::new(ThreadMark::here()),
+            handed: Cell::new(None),
+            deferred: Cell::new(None),
+            at_rest: Cell::new(std::ptr::null()),
+            is_default,
+            error_handler: UnsafeCell::new(None),
+        })
+    }
+
+    /// Whether the calling thread is the one that may touch this loop.
+    #[inline]
+    pub(crate) fn is_home(&self) -> bool {
+        self.home.get() == ThreadMark::here()
+    }
+
+    /// The loop itself, for one short step. Never hold it over anything that may run Python code.
+    #[inline]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "single-threaded, and no caller keeps it over a switch"
+    )]
+    pub(crate) fn engine(&self) -> PyResult<&mut engine::Loop<Token>> {
+        // SAFETY: the home thread is the only one that comes here, with the GIL held, and every
+        // caller uses the reference for one step that calls no Python code, so no two are alive at once.
+        unsafe { (*self.engine.get()).as_mut() }.ok_or_else(|| PyValueError::new_err("operation on destroyed loop"))
+    }
+
+    pub(crate) fn is_destroyed(&self) -> bool {
+        // SAFETY: as in `engine`.
+        unsafe { (*self.engine.get()).is_none() }
+    }
+
+    /// Puts an entry at the end of the run-soon queue, from any thread. The reference that the
+    /// token owns goes with it.
+    pub(crate) fn call_soon(&self, token: Token) -> PyResult<Option<engine::SoonKey>> {
+        if self.is_home() {
+            Ok(Some(self.engine()?.call_soon(token)))
+        } else {
+            self.remote.call_soon_threadsafe(token);
+            Ok(None)
+        }
+    }
+
+    /// Puts a native entry at the end of the run-soon queue, from any thread.
+    pub(crate) fn call_native_soon(
+        &self,
+        run: NativeEntry,
+        object: &Bound<'_, PyAny>,
+    ) -> PyResult<Option<engine::SoonKey>> {
+        let owned = NonNull::new(object.clone().into_ptr()).expect("a Bound is never null");
+        self.call_soon(Token::Native { run, object: owned })
+    }
+
+    pub(crate) fn remote(&self) -> &engine::Remote<Token> {
+        &self.remote
+    }
+
+    /// The next greenlet that can be resumed from here without the hub; the caller owns the reference.
+    ///
+    /// # Safety
+    /// On the home thread, with the GIL held.
+    #[inline]
+    pub(crate) unsafe fn next_runnable(&self) -> Option<NonNull<PyGreenlet>> {
+        loop {
+            let entry = match self.handed.take() {
+                Some(entry) => entry,
+                None => self.try_next()?,
+            };
+            // SAFETY: the entry has just been taken out of the loop, so its reference is ours.
+            match unsafe { self.resolve(entry, Place::Passing) } {
+                Resolved::Resume(target) => return Some(target),
+                Resolved::Nothing => {}
+                Resolved::ForHub => return None,
+            }
+        }
+    }
+
+    #[inline]
+    fn try_next(&self) -> Option<Entry> {
+        match self.engine().ok()?.try_next()? {
+            engine::Ready::Event { data, revents, .. } => Some(Entry::Event {
+                token: data,
+                revents: revents.bits(),
+            }),
+            engine::Ready::Soon(data) => Some(Entry::Soon(data)),
+        }
+    }
+
+    /// Finds out what an entry means, as far as that can be done at `place`.
+    ///
+    /// # Safety
+    /// The entry's reference is the caller's to give, and the GIL is held.
+    #[inline]
+    unsafe fn resolve(&self, entry: Entry, place: Place) -> Resolved {
+        match entry.token() {
+            Token::Wake { greenlet, wait } => {
+                // SAFETY: the token's reference keeps the greenlet alive.
+                if unsafe { greenlet::slot(greenlet.as_ptr()) }.claim(wait) {
+                    return Resolved::Resume(greenlet);
+                }
+                // SAFETY: the token was taken out of the loop.
+                unsafe { entry.token().release() };
+                Resolved::Nothing
+            }
+            Token::Native { run, object } => {
+                // SAFETY: the entry's contract is the type's; the reference goes along.
+                match unsafe { run(object, place) } {
+                    Outcome::Done => Resolved::Nothing,
+                    Outcome::Wake { greenlet, again } => {
+                        if again {
+                            self.hand(entry);
+                        }
+                        Resolved::Resume(greenlet)
+                    }
+                    Outcome::NeedsHub => {
+                        self.hand(entry);
+                        Resolved::ForHub
+                    }
+                }
+            }
+            Token::Callback(_) | Token::Watcher(_) => {
+                self.hand(entry);
+                Resolved::ForHub
+            }
+        }
+    }
+
+    /// Makes an entry the next one, before all that the loop has.
+    #[inline]
+    fn hand(&self, entry: Entry) {
+        let before = self.handed.replace(Some(entry));
+        debug_assert!(before.is_none(), "an entry that was handed over would be lost");
+    }
+
+    /// Switches to a greenlet that is due, and gives its reference back when somebody has landed.
+    /// Returns what the switch returns: owned, or null with an exception set.
+    ///
+    /// # Safety
+    /// `target`'s reference is the caller's; the GIL is held, on the home thread.
+    #[inline]
+    pub(crate) unsafe fn resume(&self, target: NonNull<PyGreenlet>) -> *mut ffi::PyObject {
+        // SAFETY: at most one reference waits here: it is given back by whoever lands, below and in
+        // the first step of a new greenlet.
+        unsafe { self.release_deferred() };
+        self.deferred.set(Some(target.cast()));
+        // SAFETY: the target is alive: its reference is in `deferred`.
+        let result = unsafe { greenlet::switch(target.as_ptr(), super::park::woken()) };
+        // SAFETY: as above.
+        unsafe { self.release_deferred() };
+        result
+    }
+
+    /// Gives back the reference of the greenlet that was resumed last.
+    ///
+    /// # Safety
+    /// On the home thread, with the GIL held. May run any Python code, an exception that is set survives it.
+    #[inline]
+    pub(crate) unsafe fn release_deferred(&self) {
+        if let Some(object) = self.deferred.take() {
+            // SAFETY: the reference is owned by the cell it was taken from. When it is the last one,
+            // the object's destruction saves and restores the exception that is set.
+            unsafe { ffi::Py_DECREF(object.as_ptr()) }
+        }
+    }
+
+    /// Runs one entry in the hub (or in whichever greenlet runs the loop).
+    fn dispatch(&self, py: Python<'_>, entry: Entry) {
+        if let Token::Callback(_) | Token::Watcher(_) = entry.token() {
+            self.check_signals(py);
+            return match entry {
+                Entry::Event {
+                    token: Token::Watcher(object),
+                    revents,
+                } => watcher::fire(self, py, object, revents),
+                Entry::Event { token, .. } | Entry::Soon(token) => super::callback::fire(self, py, token.object()),
+            };
+        }
+        // SAFETY: the entry was just taken out of the loop.
+        if let Resolved::Resume(target) = unsafe { self.resolve(entry, Place::Hub) } {
+            // Kept for the error report: the one that was resumed may be gone by then.
+            // SAFETY: `target` is alive, its reference is ours.
+            let name = unsafe { Bound::from_borrowed_ptr(py, target.as_ptr().cast()) };
+            // SAFETY: the GIL is held; the running greenlet outlives the switch.
+            let before = self.at_rest.replace(unsafe { greenlet::current() });
+            // SAFETY: on the home thread with the GIL held.
+            let result = unsafe { self.resume(target) };
+            self.at_rest.set(before);
+            if result.is_null() {
+                self.handle_error(py, Some(&name), PyErr::fetch(py));
+            } else {
+                // SAFETY: an owned reference that nobody wants.
+                unsafe { ffi::Py_DECREF(result) };
+            }
+        }
+    }
+
+    /// Runs Python's signal handlers, which only the main thread's loop may do.
+    fn check_signals(&self, py: Python<'_>) {
+        if self.is_default
+            && let Err(error) = py.check_signals()
+        {
+            self.handle_error(py, None, error);
+        }
+    }
+
+    /// Reports an error of a callback to the hub, or prints it when the loop has none.
+    pub(crate) fn handle_error(&self, py: Python<'_>, context: Option<&Bound<'_, PyAny>>, error: PyErr) {
+        // SAFETY: only read here, and cloned before Python code runs.
+        let handler = unsafe {
+            (*self.error_handler.get())
+                .as_ref()
+                .map(|handler| handler.clone_ref(py))
+        };
+        let context = context.map_or_else(|| py.None().into_bound(py), Clone::clone);
+        let Some(handler) = handler else {
+            error.print(py);
+            if let Ok(engine) = self.engine() {
+                engine.break_(engine::Break::One);
+            }
+            return;
+        };
+        let arguments = (context, error.get_type(py), error.value(py), error.traceback(py));
+        if let Err(second) = handler.call_method1(py, "handle_error", arguments) {
+            second.write_unraisable(py, Some(handler.bind(py)));
+        }
+    }
+
+    /// Pulls and runs entries until the loop says it is done.
+    fn drive(&self, py: Python<'_>) -> PyResult<()> {
+        loop {
+            if let Some(entry) = self.handed.take() {
+                self.dispatch(py, entry);
+                continue;
+            }
+            match self.engine()?.next() {
+                engine::Step::Event { data, revents, .. } => self.dispatch(
+                    py,
+                    Entry::Event {
+                        token: data,
+                        revents: revents.bits(),
+                    },
+                ),
+                engine::Step::Soon(data) => self.dispatch(py, Entry::Soon(data)),
+                engine::Step::Block(wait) => self.block(py, wait)?,
+                engine::Step::Done => return Ok(()),
+            }
+            if self.is_destroyed() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for the operating system, with the GIL released.
+    fn block(&self, py: Python<'_>, mut wait: engine::Wait) -> PyResult<()> {
+        if wait.masked {
+            // From here to the system call no signal can arrive unseen (see the loop crate's `Wait`).
+            wait.mask_signals();
+            if let Err(error) = py.check_signals() {
+                // The error may go to another greenlet: not with its signals blocked.
+                drop(wait);
+                self.handle_error(py, None, error);
+                return Ok(());
+            }
+            if self.engine()?.is_stale(&wait) {
+                return Ok(());
+            }
+        }
+        let woken = py.detach(|| wait.block());
+        self.engine()?.absorb(woken);
+        self.check_signals(py);
+        Ok(())
+    }
+}
+
+/// What an entry came to.
+enum Resolved {
+    Resume(NonNull<PyGreenlet>),
+    Nothing,
+    ForHub,
+}
+
+impl LoopObject {
+    /// Whether `hub` would do nothing but take the next entry if it were switched to: then a parking greenlet
+    /// may take it itself. Not so while it is in the middle of a callback, of telling links, or outside `run`.
+    #[inline]
+    pub(crate) fn is_at_rest(&self, hub: *const PyGreenlet) -> bool {
+        std::ptr::eq(self.at_rest.get(), hub)
+    }
+
+    pub(super) fn is_default_loop(&self) -> bool {
+        self.is_default
+    }
+
+    /// Refuses the calling thread if the loop is another's.
+    fn at_home(&self, py: Python<'_>) -> PyResult<&mut engine::Loop<Token>> {
+        if !self.is_home() {
+            return Err(error::wrong_thread(py, "this event loop"));
+        }
+        self.engine()
+    }
+
+    fn make_callback(
+        slf: &Bound<'_, Self>,
+        callback: &Bound<'_, PyAny>,
+        arguments: &Bound<'_, PyTuple>,
+    ) -> PyResult<Py<CallbackObject>> {
+        Py::new(
+            slf.py(),
+            CallbackObject::create(
+                callback.clone().unbind(),
+                arguments.clone().unbind(),
+                slf.clone().unbind(),
+            ),
+        )
+    }
+}

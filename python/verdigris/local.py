@@ -1,0 +1,5 @@
+"""Attributes that each greenlet has for itself (gevent.local). The class is Rust; see its docstring."""
+
+from verdigris._core import all_local_dicts_for_greenlet, getcurrent, local
+
+__all__ = ["local"]
