@@ -70,6 +70,8 @@ pub(crate) struct State {
     pub(super) run: Cell<*mut ffi::PyObject>,
     pub(super) phase: Cell<Phase>,
     pub(super) is_main: Cell<bool>,
+    /// Where it was suspended when the collector's attempt to kill it failed: the same death is not announced twice.
+    survived_at: Cell<Context>,
     /// Called in place of the attribute `run`.
     pub(crate) native_run: Cell<Option<NativeRun>>,
     /// The hub's own.
@@ -178,6 +180,7 @@ unsafe fn install_state(greenlet: *mut PyGreenlet, parent: *mut PyGreenlet, thre
         run: Cell::new(null_mut()),
         phase: Cell::new(Phase::Unstarted),
         is_main: Cell::new(false),
+        survived_at: Cell::new(Context::NULL),
         native_run: Cell::new(None),
         slot: GreenletSlot::default(),
     });
@@ -201,16 +204,36 @@ pub(crate) unsafe fn begin_dealloc(greenlet: *mut PyGreenlet) -> bool {
             return true;
         }
         python::resurrect(greenlet.cast());
-        let outcome = kill::kill(greenlet);
-        if matches!(outcome, kill::Outcome::Survived) && python::reference_count(greenlet.cast()) == 1 {
-            kill::complain(greenlet);
-            ffi::Py_INCREF(greenlet.cast());
+        if !kill_once(greenlet) && python::reference_count(greenlet.cast()) == 1 {
+            keep_for_ever(greenlet);
         }
         if python::release_resurrected(greenlet.cast()) {
             return true;
         }
         ffi::PyObject_GC_Track(greenlet.cast());
         false
+    }
+}
+
+/// Kills a suspended greenlet, unless the collector has just tried. False: it is still suspended.
+unsafe fn kill_once(greenlet: *mut PyGreenlet) -> bool {
+    // SAFETY: the caller holds a reference; the greenlet is active and not a main greenlet.
+    unsafe {
+        let own = state(greenlet);
+        let survived_at = own.survived_at.replace(Context::NULL);
+        if !survived_at.is_null() && survived_at == own.context.get() {
+            return false;
+        }
+        !matches!(kill::kill(greenlet), kill::Outcome::Survived)
+    }
+}
+
+/// It would not die, and its frames may hold anything: says so, and lets it stay suspended for ever.
+unsafe fn keep_for_ever(greenlet: *mut PyGreenlet) {
+    // SAFETY: the caller holds a reference.
+    unsafe {
+        kill::complain(greenlet);
+        ffi::Py_INCREF(greenlet.cast());
     }
 }
 
@@ -297,19 +320,22 @@ pub(crate) unsafe extern "C" fn traverse(
     0
 }
 
-/// `tp_clear`: a greenlet in an unreachable cycle. One that is suspended is not cleared but killed, when its last reference goes.
+/// `tp_clear`: a greenlet in an unreachable cycle. If it is still suspended (a subclass has a `__del__` in place of our
+/// finalizer, or it survived that), it is killed now, or stays.
 pub(crate) unsafe extern "C-unwind" fn clear(object: *mut ffi::PyObject) -> std::ffi::c_int {
-    // SAFETY: called by the collector; references are taken out before they are dropped.
+    // SAFETY: called by the collector, which holds a reference; references are taken out before they are dropped.
     unsafe {
         let greenlet: *mut PyGreenlet = object.cast();
-        let dict = ptr::replace(&raw mut (*greenlet).dict, null_mut());
         let state = state(greenlet);
+        if state.phase.get() == Phase::Active && !state.is_main.get() && !kill_once(greenlet) {
+            keep_for_ever(greenlet);
+        }
+        if state.is_active() {
+            return 0; // suspended for ever, or its own thread will see to it
+        }
+        let dict = ptr::replace(&raw mut (*greenlet).dict, null_mut());
         let run = state.run.replace(null_mut());
-        let parent = if state.phase.get() == Phase::Active {
-            null_mut()
-        } else {
-            state.parent.replace(null_mut())
-        };
+        let parent = state.parent.replace(null_mut());
         ffi::Py_XDECREF(run);
         ffi::Py_XDECREF(parent.cast());
         ffi::Py_XDECREF(dict);
@@ -323,8 +349,8 @@ pub(super) unsafe extern "C-unwind" fn finalize(object: *mut ffi::PyObject) {
     // SAFETY: called by CPython with a reference held.
     unsafe {
         let own = state(object.cast());
-        if own.phase.get() == Phase::Active && !own.is_main.get() {
-            kill::kill(object.cast());
+        if own.phase.get() == Phase::Active && !own.is_main.get() && !kill_once(object.cast()) {
+            own.survived_at.set(own.context.get());
         }
     }
 }
