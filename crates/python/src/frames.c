@@ -1,10 +1,15 @@
-/* The Python frames on a stack that will never run again, because the thread it belonged to has ended.
+/* The Python frames on the stack of a suspended greenlet, seen from outside.
  *
- * The memory of such a stack can be used again, though what its frames refer to is lost (as with genuine greenlet), unless something
+ * The collector (`visit`). From 3.15 on the interpreter notes, before it calls anything, how far the stack of a frame is filled,
+ * and offers to visit it: so what a suspended greenlet's frames hold is shown to the collector, and a cycle through them can be found.
+ * Before that nobody can know, and such cycles stay (as with genuine greenlet).
+ *
+ * The end of a thread (`forget`). The frames of a greenlet that it leaves suspended will never run again. The memory of such a stack can be used again, though what its frames refer to is lost (as with genuine greenlet), unless something
  * outside points at the frames: a frame object (from a traceback, or sys._getframe) reads its frame until that frame ends, which
  * this one never will. So the frames are looked at one by one, and a stack with a frame object on it is given up.
  *
  * A generator that was running there has its frame inside the generator object, with a pointer to its caller's frame: that is cut.
+ * From 3.15 on the references that the frames hold are dropped, too.
  *
  * This is the only file that needs CPython's internal headers, and it works without them: then every such stack is given up.
  */
@@ -23,6 +28,11 @@
 #  include <internal/pycore_frame.h>
 #  if PY_VERSION_HEX >= 0x030E0000
 #    include <internal/pycore_interpframe_structs.h>
+#  endif
+#  if PY_VERSION_HEX >= 0x030F0000
+#    define HAS_FRAME_VISITS 1
+#    include <internal/pycore_gc.h>
+#    include <internal/pycore_stackref.h>
 #  endif
 
 static int
@@ -58,5 +68,56 @@ verdigris_frames_forget(struct _PyInterpreterFrame *frame)
 #else
     (void)frame;
     return 0;
+#endif
+}
+
+/* tp_traverse of a suspended greenlet's frames. Those of generators are theirs to visit. */
+int
+verdigris_frames_visit(struct _PyInterpreterFrame *frame, visitproc visit, void *arg)
+{
+#ifdef HAS_FRAME_VISITS
+    for (; frame != NULL; frame = frame->previous) {
+        if (!is_python_frame(frame) || frame->owner == FRAME_OWNED_BY_GENERATOR) {
+            continue;
+        }
+        Py_VISIT(frame->frame_obj);
+        Py_VISIT(frame->f_locals);
+        _Py_VISIT_STACKREF(frame->f_funcobj);
+        _Py_VISIT_STACKREF(frame->f_executable);
+        int result = _PyGC_VisitFrameStack(frame, visit, arg);
+        if (result != 0) {
+            return result;
+        }
+    }
+#else
+    (void)frame;
+    (void)visit;
+    (void)arg;
+#endif
+    return 0;
+}
+
+/* Drops what the frames hold. They will not run again, and nothing points at them; this may run any Python code. */
+void
+verdigris_frames_clear(struct _PyInterpreterFrame *frame)
+{
+#ifdef HAS_FRAME_VISITS
+    struct _PyInterpreterFrame *previous;
+    for (; frame != NULL; frame = previous) {
+        previous = frame->previous;
+        if (!is_python_frame(frame) || frame->owner == FRAME_OWNED_BY_GENERATOR) {
+            continue;
+        }
+        _PyStackRef *end = frame->stackpointer;
+        frame->stackpointer = frame->localsplus;
+        for (_PyStackRef *each = frame->localsplus; each < end; each++) {
+            PyStackRef_CLEAR(*each);
+        }
+        Py_CLEAR(frame->f_locals);
+        PyStackRef_CLEAR(frame->f_funcobj);
+        PyStackRef_CLEAR(frame->f_executable);
+    }
+#else
+    (void)frame;
 #endif
 }

@@ -274,21 +274,37 @@ verdigris_saved_annex_used(Saved *saved)
     return saved->chunk != NULL && saved->chunk->previous == NULL ? (char *)saved->chunk_top : NULL;
 }
 
-int verdigris_frames_forget(struct _PyInterpreterFrame *frame); /* frames.c */
+/* frames.c */
+int verdigris_frames_forget(struct _PyInterpreterFrame *frame);
+int verdigris_frames_visit(struct _PyInterpreterFrame *frame, visitproc visit, void *arg);
+void verdigris_frames_clear(struct _PyInterpreterFrame *frame);
+
+static inline struct _PyInterpreterFrame *
+top_frame(Saved *saved)
+{
+#ifdef HAS_CFRAME
+    return saved->cframe->current_frame;
+#else
+    return saved->frame;
+#endif
+}
+
+/* tp_traverse of what a suspended greenlet's frames hold, as far as the version can tell. */
+int
+verdigris_saved_visit(Saved *saved, visitproc visit, void *arg)
+{
+    return verdigris_frames_visit(top_frame(saved), visit, arg);
+}
 
 /* For a greenlet that will never run again, its thread having ended: whether its stack and annex can be used by another. What its
- * frames refer to is lost. Chunks of frames beyond the annex are freed. */
+ * frames refer to is lost, before 3.15. Chunks of frames beyond the annex are freed. This may run any Python code. */
 int
 verdigris_saved_forget(Saved *saved)
 {
-#ifdef HAS_CFRAME
-    struct _PyInterpreterFrame *frame = saved->cframe->current_frame;
-#else
-    struct _PyInterpreterFrame *frame = saved->frame;
-#endif
-    if (!verdigris_frames_forget(frame)) {
+    if (!verdigris_frames_forget(top_frame(saved))) {
         return 0;
     }
+    verdigris_frames_clear(top_frame(saved));
     PyObjectArenaAllocator arenas;
     PyObject_GetArenaAllocator(&arenas);
     _PyStackChunk *chunk = saved->chunk;

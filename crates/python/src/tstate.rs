@@ -37,6 +37,8 @@ unsafe extern "C" {
     #[link_name = "verdigris_saved_annex_used"]
     #[allow(dead_code)]
     pub(crate) fn annex_used(saved: *mut Saved) -> *mut u8;
+    #[link_name = "verdigris_saved_visit"]
+    pub(crate) fn visit(saved: *mut Saved, visit: ffi::visitproc, argument: *mut std::ffi::c_void) -> std::ffi::c_int;
     #[link_name = "verdigris_saved_forget"]
     pub(crate) fn forget(saved: *mut Saved) -> std::ffi::c_int;
     #[link_name = "verdigris_tstate_trash_nesting"]

@@ -269,14 +269,22 @@ unsafe fn drop_state(state: Box<State>) {
         ffi::Py_XDECREF(state.parent.replace(null_mut()).cast());
         ffi::Py_XDECREF(ptr::replace(tstate::saved_context(state.saved.get()), null_mut()));
         if let Some(stack) = (*state.stack.get()).take() {
-            // It could not be killed: its thread is gone, or the interpreter is going.
-            if !python::is_finalizing() && tstate::forget(state.saved.get()) != 0 {
-                super::pool().release(stack);
-            } else {
-                super::pool().abandon(stack);
-            }
+            give_up(&state, stack);
         }
         Thread::release(state.thread.replace(ptr::null()));
+    }
+}
+
+/// The stack of a greenlet that cannot be killed: its thread is gone, or the interpreter is going.
+unsafe fn give_up(state: &State, stack: Stack) {
+    state.context.set(Context::NULL);
+    // SAFETY: nobody will run on the stack again; whether something points at its frames is asked.
+    unsafe {
+        if !python::is_finalizing() && tstate::forget(state.saved.get()) != 0 {
+            super::pool().release(stack);
+        } else {
+            super::pool().abandon(stack);
+        }
     }
 }
 
@@ -290,8 +298,8 @@ pub(super) unsafe extern "C-unwind" fn dealloc(object: *mut ffi::PyObject) {
     }
 }
 
-/// `tp_traverse`. The frames of a suspended greenlet are not visited: what they hold counts as reachable from outside, so a cycle
-/// through them is kept, and one that is collected has nothing on its stack that the collector did not see.
+/// `tp_traverse`. Before 3.15 the frames of a suspended greenlet are not visited: what they hold counts as reachable from outside, so
+/// a cycle through them is kept, and one that is collected has nothing on its stack that the collector did not see.
 pub(crate) unsafe extern "C" fn traverse(
     object: *mut ffi::PyObject,
     visit: ffi::visitproc,
@@ -316,6 +324,9 @@ pub(crate) unsafe extern "C" fn traverse(
                 }
             }
         }
+        if !(*greenlet).pimpl.is_null() && !state(greenlet).context.get().is_null() {
+            return tstate::visit(state(greenlet).saved.get(), visit, argument);
+        }
     }
     0
 }
@@ -332,6 +343,9 @@ pub(crate) unsafe extern "C-unwind" fn clear(object: *mut ffi::PyObject) -> std:
         }
         if state.is_active() {
             return 0; // suspended for ever, or its own thread will see to it
+        }
+        if let Some(stack) = (*state.stack.get()).take() {
+            give_up(state, stack);
         }
         let dict = ptr::replace(&raw mut (*greenlet).dict, null_mut());
         let run = state.run.replace(null_mut());
@@ -350,7 +364,12 @@ pub(super) unsafe extern "C-unwind" fn finalize(object: *mut ffi::PyObject) {
     unsafe {
         let own = state(object.cast());
         if own.phase.get() == Phase::Active && !own.is_main.get() && !kill_once(object.cast()) {
-            own.survived_at.set(own.context.get());
+            if cfg!(Py_3_15) {
+                // The collector has seen its frames, and would clear what they hold next.
+                keep_for_ever(object.cast());
+            } else {
+                own.survived_at.set(own.context.get());
+            }
         }
     }
 }
