@@ -1,4 +1,4 @@
-"""gevent.queue: queues between greenlets; they are made in Rust."""
+"""Queues between greenlets and threads (gevent.queue); they are Rust (`crates/python/src/primitives`)."""
 
 from queue import Empty, Full
 
@@ -20,3 +20,12 @@ if "ShutDown" in vars(__import__("queue")):
 else:
     __extensions__.append("ShutDown")
 __all__ = __implements__ + __extensions__ + __imports__
+
+
+class UnboundQueue(Queue):
+    """A queue that never is full; kept for programs that name it."""
+
+    def __init__(self, maxsize=None, items=()):
+        if maxsize is not None:
+            raise ValueError("UnboundQueue has no maxsize")
+        super().__init__(None, items)

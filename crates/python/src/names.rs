@@ -29,3 +29,8 @@ pub(crate) fn spawned_link<'py>(py: Python<'py>, class: &str) -> PyResult<Bound<
 pub(crate) fn socket_common<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     attribute(py, "verdigris._socketcommon", name)
 }
+
+/// An exception of `verdigris.queue`.
+pub(crate) fn queue_exception<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    attribute(py, "verdigris.queue", name)
+}

@@ -5,18 +5,22 @@
 //!   linkable.rs      links, rawlink                                    <- event.rs result.rs semaphore.rs
 //!   rlock.rs         on top of a semaphore
 //!   local.rs         attributes for each greenlet
+//!   queue.rs         queues, their items in store.rs; channel.rs: the queue without room
 //! ```
 //!
 //! A wait makes no Python object, and what is not contended touches neither hub nor loop, so that it works
 //! in any thread. The state is protected by the GIL, in single steps.
 
+mod channel;
 mod event;
 mod linkable;
 mod local;
 mod notifier;
+mod queue;
 mod result;
 mod rlock;
 mod semaphore;
+mod store;
 
 use pyo3::prelude::*;
 
@@ -31,5 +35,11 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<rlock::RLockObject>()?;
     module.add_class::<local::LocalObject>()?;
     module.add_function(wrap_pyfunction!(local::all_local_dicts_for_greenlet, module)?)?;
+    module.add_class::<queue::SimpleQueueObject>()?;
+    module.add_class::<queue::QueueObject>()?;
+    module.add_class::<queue::LifoQueueObject>()?;
+    module.add_class::<queue::PriorityQueueObject>()?;
+    module.add_class::<channel::ChannelObject>()?;
+    module.add("JoinableQueue", module.getattr("Queue")?)?;
     Ok(())
 }

@@ -203,15 +203,21 @@ impl Notifier {
         let ticket = hub::arm(py)?;
         self.capture(py)?;
         enqueue(places[0], end, Link::Wake(ticket.clone_ref(py)));
-        let kept = self.shared.get().then(|| KeptRunning::new(py, &ticket)).transpose()?;
-        let woken = hub::park(py, &ticket, timeout_ns);
-        drop(kept);
-        if let Ok(Woken::Ready) = woken {
-            return Ok(Ended::Told);
+        let ended = self.park_armed(py, &ticket, timeout_ns);
+        if let Ok(Ended::Told) = ended {
+            return ended;
         }
         let removed = places.iter().any(|links| links.remove_ticket(&ticket));
         // Told and timed out at once: told.
-        woken.map(|_| if removed { Ended::TimedOut } else { Ended::Told })
+        if removed { ended } else { ended.map(|_| Ended::Told) }
+    }
+
+    /// Waits for a ticket that is where somebody will use it.
+    pub(super) fn park_armed(&self, py: Python<'_>, ticket: &Ticket, timeout_ns: Option<i64>) -> PyResult<Ended> {
+        let kept = self.shared.get().then(|| KeptRunning::new(py, ticket)).transpose()?;
+        let woken = hub::park(py, ticket, timeout_ns);
+        drop(kept);
+        Ok(if woken? == Woken::Ready { Ended::Told } else { Ended::TimedOut })
     }
 
     pub(super) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
