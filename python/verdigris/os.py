@@ -15,7 +15,7 @@ import os as _os
 
 from verdigris import _children
 from verdigris._config import config
-from verdigris._core import getcurrent
+from verdigris._core import fork_begins, fork_ended, getcurrent, is_forking
 from verdigris._hub_local import get_hub, get_hub_if_exists
 from verdigris._util import copy_globals
 from verdigris.event import Event  # noqa: F401
@@ -94,13 +94,11 @@ def tp_write(fd, buf):
 
 def _at_once(raw, *arguments, **keywords):
     """Forks. Handlers that `os.register_at_fork` knows may take locks; nothing may switch meanwhile."""
-    from verdigris.thread import _in_fork
-
-    _in_fork.append([])
+    fork_begins()
     try:
         return raw(*arguments, **keywords)
     finally:
-        _in_fork.pop()
+        fork_ended()
 
 
 def fork_gevent():
@@ -185,7 +183,7 @@ _reap_children = _children.forget_old
 
 def waitpid(pid, options):
     """Waits for a child while other greenlets run; the arguments and results are those of os.waitpid()."""
-    if config.disable_watch_children or getcurrent() is get_hub_if_exists():
+    if config.disable_watch_children or is_forking() or getcurrent() is get_hub_if_exists():
         return _raw_waitpid(pid, options)
     if pid > 0:
         return _waitpid_one(pid, options)

@@ -14,7 +14,7 @@ from weakref import ref as _ref
 
 from verdigris import _children
 from verdigris._compat import MAC, PY311, PY313, PY314, PYPY, WIN  # noqa: F401
-from verdigris._core import getcurrent
+from verdigris._core import fork_begins, fork_ended, getcurrent
 from verdigris._hub_local import get_hub, get_hub_if_exists
 from verdigris._util import copy_globals
 from verdigris.event import AsyncResult
@@ -104,7 +104,11 @@ class Popen(_OriginalPopen):
             for end, other in ((child_end, parent_end), (parent_end, child_end)):
                 if end != -1 and other == -1:
                     _make_blocking(end)
-        super()._execute_child(*arguments)
+        fork_begins()
+        try:
+            super()._execute_child(*arguments)
+        finally:
+            fork_ended()
         # A method of self would keep the object alive for as long as the child.
         self._watch = _children.ChildWatch(self.pid, _Ended(_ref(self)), ref=True)
 

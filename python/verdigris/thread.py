@@ -7,7 +7,7 @@ run while one waits.
 import _thread
 
 from verdigris._compat import PY313, PYPY
-from verdigris._core import GreenletExit, getcurrent
+from verdigris._core import GreenletExit, LockType, getcurrent
 from verdigris._hub_local import get_hub_if_exists
 from verdigris.exceptions import LoopExit
 from verdigris.greenlet import Greenlet
@@ -53,77 +53,6 @@ def start_new_thread(function, args=(), kwargs=None):
     _check_start(function, args, kwargs)
     return get_ident(Greenlet.spawn(function, *args, **(kwargs or {})))
 
-
-class LockType(BoundedSemaphore):
-    """A lock between greenlets."""
-
-    # What releasing a lock that nobody holds raises: as a lock of the standard library does, not as a semaphore.
-    _OVER_RELEASE_ERROR = RuntimeError
-    _TIMEOUT_MAX = TIMEOUT_MAX
-
-    def __init__(self):
-        super().__init__(1)
-
-    def __init_subclass__(cls):
-        raise TypeError("type 'lock' is not an acceptable base type")
-
-    def acquire(self, blocking=True, timeout=-1):
-        """Takes the lock; returns whether it did, which it may not have without blocking or after the timeout in
-        seconds."""
-        if timeout is None or timeout == -1:
-            timeout = None
-        elif not blocking:
-            raise ValueError("can't specify a timeout for a non-blocking call")
-        elif timeout < 0:
-            raise ValueError("timeout value must be a non-negative number")
-        elif timeout > self._TIMEOUT_MAX:
-            raise OverflowError("timeout value is too large")
-        # A lock that is free is taken without asking whether it could be waited for: fork hooks rely on that.
-        if not blocking or _in_fork:
-            acquired = BoundedSemaphore.acquire(self, False)
-            if not acquired and _in_fork:
-                # No greenlet but this one can run until the fork is over: whoever holds it cannot be in the way, and waiting
-                # for it would let others run, which may fork themselves.
-                _in_fork[-1].append(self)
-                return True
-            if not acquired and get_hub_if_exists() is not None:
-                # Somebody may be asking again and again until it is free.
-                sleep()
-            return acquired
-        return BoundedSemaphore.acquire(self, True, timeout)
-
-    def release(self):
-        """Gives the lock back; anybody may, not only who took it."""
-        if _in_fork and _in_fork[-1] and self in _in_fork[-1]:
-            _in_fork[-1].remove(self)
-            return
-        BoundedSemaphore.release(self)
-
-    def acquire_lock(self, blocking=True, timeout=-1):
-        """An old name of `acquire`."""
-        return self.acquire(blocking, timeout)
-
-    def release_lock(self):
-        """An old name of `release`."""
-        self.release()
-
-    def locked_lock(self):
-        """An old name of `locked`."""
-        return self.locked()
-
-    def __enter__(self):
-        return self.acquire()
-
-    def __exit__(self, *_exception):
-        self.release()
-
-    def _at_fork_reinit(self):
-        """In the child of a fork: nobody holds it, nobody waits for it."""
-        self.__init__()
-
-
-# The locks that were held by others when a fork hook wanted them, for each fork that is going on (see verdigris.os).
-_in_fork = []
 
 allocate_lock = lock = LockType
 

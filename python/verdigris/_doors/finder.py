@@ -185,15 +185,22 @@ class NamingLoader:
 
 
 def rename_compiled(module):
-    """The same for what the extension module defines: it was compiled with its name."""
-    for value in list(vars(module).values()):
-        if isinstance(value, (type, BUILTIN_FUNCTION)):
-            home = value.__module__
-            if isinstance(home, str) and home.startswith(OURS + "."):
-                try:
-                    value.__module__ = in_the_name_of_gevent(home)
-                except (AttributeError, TypeError):
-                    pass  # immutable: it keeps the name it has
+    """The same for what the extension module defines: it was compiled with its name. A function is given the name of the
+    first module that offers it."""
+    offered = getattr(module, "__all__", ())
+    for name, value in list(vars(module).items()):
+        if not isinstance(value, (type, BUILTIN_FUNCTION)):
+            continue
+        home = value.__module__
+        if home == COMPILED:
+            if name not in offered or module.__name__ == COMPILED:
+                continue
+            home = module.__name__
+        if isinstance(home, str) and home.startswith(OURS + "."):
+            try:
+                value.__module__ = in_the_name_of_gevent(home)
+            except (AttributeError, TypeError):
+                pass  # immutable: it keeps the name it has
 
 
 def in_the_name_of_gevent(name):
@@ -201,3 +208,4 @@ def in_the_name_of_gevent(name):
 
 
 BUILTIN_FUNCTION = type(len)
+COMPILED = f"{OURS}._core"

@@ -92,6 +92,9 @@ def _patch_the_rest(threading):
     if hasattr(threading, "_thread_local_info"):
         # a greenlet that is no thread is forgotten when what it has stored here goes away
         api.patch_item(threading, "_thread_local_info", local())
+    api.patch_item(threading, "_shutdown", _shutdown_of(threading))
+    # run by it after all functions that programs register, before it waits for threads
+    threading._threading_atexits.insert(0, _join_native_threads)
     if PY313:
         from verdigris import _threading
         from verdigris.thread import get_ident
@@ -109,6 +112,30 @@ def _patch_the_rest(threading):
     if getattr(threading, "_set_name", None) is not None:
         # the name of a greenlet is not the name of the native thread
         api.patch_item(threading, "_set_name", None)
+
+
+def _shutdown_of(threading):
+    original = threading._shutdown
+
+    def _shutdown():
+        main, native_ident = threading.main_thread(), api.get_original("threading", "get_ident")()
+        if main.ident == native_ident:  # patched by another thread, which could not know the main greenlet
+            _adopt_main_thread(threading, main, native_ident)
+        original()
+
+    return _shutdown
+
+
+# Threads of the operating system that ran when they were patched.
+_native_threads = []
+
+
+def _join_native_threads():
+    """The end of the program waits for threads; green ones may be needed by native ones, so they run meanwhile."""
+    for thread in _native_threads:
+        if not thread.daemon:
+            _join_native_thread(thread)
+    _native_threads.clear()
 
 
 _fork_hooks = set()
@@ -177,6 +204,7 @@ def _patch_running_threads(threading, native_ident):
     for thread in list(threading._active.values()):
         if thread is not main and thread.ident != native_ident:
             thread.join = _partial(_join_native_thread, thread)
+            _native_threads.append(thread)
 
 
 def _adopt_main_thread(threading, main, native_ident):
@@ -201,7 +229,7 @@ def _adopt_main_thread(threading, main, native_ident):
         threading._shutdown_locks.discard(main._tstate_lock)
         threading._shutdown_locks.add(alive)
         main._tstate_lock = alive
-    del threading._active[native_ident]
+    threading._active.pop(native_ident, None)
     threading._active[ident] = main
 
 

@@ -11,7 +11,7 @@ use super::{limit, park};
 /// number, like `time.sleep`. Behaviour: gevent.sleep (reference row GV-77).
 #[pyfunction]
 #[pyo3(signature = (seconds=0.0, r#ref=true))]
-pub(super) fn sleep(py: Python<'_>, seconds: f64, r#ref: bool) -> PyResult<()> {
+pub(crate) fn sleep(py: Python<'_>, seconds: f64, r#ref: bool) -> PyResult<()> {
     if seconds < 0.0 || seconds.is_nan() {
         return Err(PyValueError::new_err(format!(
             "sleep length must be non-negative, not {seconds:?}; use sleep(0) to let others run"

@@ -6,6 +6,7 @@
 //!   rlock.rs         on top of a semaphore
 //!   local.rs         attributes for each greenlet
 //!   queue.rs         queues, their items in store.rs; channel.rs: the queue without room
+//!   thread_lock.rs   a semaphore of one, as `threading` wants it
 //! ```
 //!
 //! A wait makes no Python object, and what is not contended touches neither hub nor loop, so that it works
@@ -21,6 +22,7 @@ mod result;
 mod rlock;
 mod semaphore;
 mod store;
+mod thread_lock;
 
 use pyo3::prelude::*;
 
@@ -41,5 +43,9 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<queue::PriorityQueueObject>()?;
     module.add_class::<channel::ChannelObject>()?;
     module.add("JoinableQueue", module.getattr("Queue")?)?;
+    module.add_class::<thread_lock::LockObject>()?;
+    module.add_function(wrap_pyfunction!(thread_lock::fork_begins, module)?)?;
+    module.add_function(wrap_pyfunction!(thread_lock::fork_ended, module)?)?;
+    module.add_function(wrap_pyfunction!(thread_lock::is_forking, module)?)?;
     Ok(())
 }

@@ -360,17 +360,23 @@ impl SemaphoreObject {
 #[pyclass(name = "BoundedSemaphore", module = "verdigris.lock", extends = SemaphoreObject, subclass, frozen)]
 pub(crate) struct BoundedSemaphoreObject;
 
-#[pymethods]
 impl BoundedSemaphoreObject {
-    #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
-    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+    pub(super) fn initializer() -> PyClassInitializer<Self> {
         let base = PyClassInitializer::from(Linkable::of(&KIND)).add_subclass(SemaphoreObject {
             counter: Cell::new(1),
             bound: Cell::new(Some(1)),
             initialised: Cell::new(false),
         });
         base.add_subclass(BoundedSemaphoreObject)
+    }
+}
+
+#[pymethods]
+impl BoundedSemaphoreObject {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+        Self::initializer()
     }
 
     /// What releasing it too often raises.
