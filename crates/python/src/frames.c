@@ -6,7 +6,7 @@
  *
  * The end of a thread (`forget`). The frames of a greenlet that it leaves suspended will never run again. The memory of such a stack can be used again, though what its frames refer to is lost (as with genuine greenlet), unless something
  * outside points at the frames: a frame object (from a traceback, or sys._getframe) reads its frame until that frame ends, which
- * this one never will. So the frames are looked at one by one, and a stack with a frame object on it is given up.
+ * this one never will. So the frames are looked at one by one, and a stack with a frame object that others have is given up.
  *
  * A generator that was running there has its frame inside the generator object, with a pointer to its caller's frame: that is cut.
  * From 3.15 on the references that the frames hold are dropped, too.
@@ -54,14 +54,21 @@ verdigris_frames_forget(struct _PyInterpreterFrame *frame)
 #ifdef HAS_FRAMES
     struct _PyInterpreterFrame *each, *previous;
     for (each = frame; each != NULL; each = each->previous) {
-        if (is_python_frame(each) && each->owner != FRAME_OWNED_BY_GENERATOR && each->frame_obj != NULL) {
+        if (is_python_frame(each) && each->owner != FRAME_OWNED_BY_GENERATOR && each->frame_obj != NULL
+            && Py_REFCNT((PyObject *)each->frame_obj) > 1) {
             return 0;
         }
     }
     for (each = frame; each != NULL; each = previous) {
         previous = each->previous;
-        if (is_python_frame(each) && each->owner == FRAME_OWNED_BY_GENERATOR) {
+        if (!is_python_frame(each)) {
+            continue;
+        }
+        if (each->owner == FRAME_OWNED_BY_GENERATOR) {
             each->previous = NULL;
+        }
+        else {
+            Py_CLEAR(each->frame_obj);
         }
     }
     return 1;

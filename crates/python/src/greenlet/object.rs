@@ -66,8 +66,11 @@ pub(crate) struct State {
     pub(super) stack: UnsafeCell<Option<Stack>>,
     /// Owned; NULL for a thread's main greenlet, and after the garbage collector cleared it.
     pub(super) parent: Cell<*mut PyGreenlet>,
-    /// Owned; what was given as `run`, until the start.
+    /// Owned; what was given as `run`, and from the start to the end what is being called.
     pub(super) run: Cell<*mut ffi::PyObject>,
+    /// Owned; what `run` was called with, from the start to the end. Kept here and not on the stack: what is lost with that is lost.
+    pub(super) arguments: Cell<*mut ffi::PyObject>,
+    pub(super) keywords: Cell<*mut ffi::PyObject>,
     pub(super) phase: Cell<Phase>,
     pub(super) is_main: Cell<bool>,
     /// Where it was suspended when the collector's attempt to kill it failed: the same death is not announced twice.
@@ -102,6 +105,18 @@ impl State {
 
     pub(super) fn is_dead(&self) -> bool {
         self.is_started() && !self.is_active()
+    }
+
+    /// Drops `run` and what it was called with.
+    ///
+    /// # Safety
+    ///
+    /// The GIL is held; `run` is not being called, or never returns.
+    pub(super) unsafe fn drop_call(&self) {
+        for cell in [&self.run, &self.arguments, &self.keywords] {
+            // SAFETY: the references are the state's own.
+            unsafe { ffi::Py_XDECREF(cell.replace(null_mut())) };
+        }
     }
 
     /// Whether it runs right now, in whichever thread.
@@ -178,6 +193,8 @@ unsafe fn install_state(greenlet: *mut PyGreenlet, parent: *mut PyGreenlet, thre
         stack: UnsafeCell::new(None),
         parent: Cell::new(parent),
         run: Cell::new(null_mut()),
+        arguments: Cell::new(null_mut()),
+        keywords: Cell::new(null_mut()),
         phase: Cell::new(Phase::Unstarted),
         is_main: Cell::new(false),
         survived_at: Cell::new(Context::NULL),
@@ -265,7 +282,7 @@ pub(crate) unsafe fn finish_dealloc(greenlet: *mut PyGreenlet) {
 unsafe fn drop_state(state: Box<State>) {
     // SAFETY: each reference is the state's own.
     unsafe {
-        ffi::Py_XDECREF(state.run.replace(null_mut()));
+        state.drop_call();
         ffi::Py_XDECREF(state.parent.replace(null_mut()).cast());
         ffi::Py_XDECREF(ptr::replace(tstate::saved_context(state.saved.get()), null_mut()));
         if let Some(stack) = (*state.stack.get()).take() {
@@ -309,12 +326,16 @@ pub(crate) unsafe extern "C" fn traverse(
     unsafe {
         let greenlet: *mut PyGreenlet = object.cast();
         let kind: *mut ffi::PyObject = ffi::Py_TYPE(object).cast();
-        let mut visited = [kind, (*greenlet).dict, null_mut(), null_mut(), null_mut()];
+        let mut visited = [null_mut(); 7];
+        visited[0] = kind;
+        visited[1] = (*greenlet).dict;
         if !(*greenlet).pimpl.is_null() {
             let state = state(greenlet);
             visited[2] = state.parent.get().cast();
             visited[3] = state.run.get();
             visited[4] = *tstate::saved_context(state.saved.get());
+            visited[5] = state.arguments.get();
+            visited[6] = state.keywords.get();
         }
         for child in visited {
             if !child.is_null() {
@@ -348,9 +369,8 @@ pub(crate) unsafe extern "C-unwind" fn clear(object: *mut ffi::PyObject) -> std:
             give_up(state, stack);
         }
         let dict = ptr::replace(&raw mut (*greenlet).dict, null_mut());
-        let run = state.run.replace(null_mut());
         let parent = state.parent.replace(null_mut());
-        ffi::Py_XDECREF(run);
+        state.drop_call();
         ffi::Py_XDECREF(parent.cast());
         ffi::Py_XDECREF(dict);
     }

@@ -25,7 +25,7 @@ use std::sync::atomic::Ordering;
 use pyo3::ffi;
 use verdigris_fiber as fiber;
 
-use super::object::{NativeRun, Phase, PyGreenlet, State, state};
+use super::object::{Phase, PyGreenlet, State, state};
 use super::python::{self, Pending};
 use super::thread::{self, Thread};
 use super::{error_type, exit_type, pool, trace};
@@ -351,12 +351,9 @@ enum Started {
 struct Start {
     thread: *const Thread,
     greenlet: *mut PyGreenlet,
-    run: *mut ffi::PyObject,
     /// What was given as `run`: the same, or something that a subclass shadows. Dropped on the new stack, because dropping
     /// it may run anything.
     given: *mut ffi::PyObject,
-    native_run: Option<NativeRun>,
-    payload: Payload,
     /// An exception is set: `run` is not called.
     throws: bool,
 }
@@ -412,14 +409,13 @@ unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload
         );
         own.context.set(fiber::prepare(&stack, entry));
         *own.stack.get() = Some(stack);
-        let given = own.run.replace(null_mut());
+        let given = own.run.replace(run);
+        own.arguments.set(payload.arguments);
+        own.keywords.set(payload.keywords);
         let start = Start {
             thread,
             greenlet,
-            run,
             given,
-            native_run,
-            payload,
             throws,
         };
         let start = (&raw const start).cast_mut().cast();
@@ -463,45 +459,44 @@ unsafe extern "C-unwind" fn entry(start: usize) -> ! {
         let Start {
             thread,
             greenlet,
-            run,
             given,
-            native_run,
-            mut payload,
             throws,
         } = ptr::read(start as *const Start);
-        let thread = &*thread;
+        let (thread, own) = (&*thread, state(greenlet));
         // A token in place of the value, for the trace function's sake: NULL says "throw".
-        let token = if throws { null_mut() } else { payload.arguments };
-        let landed = land(thread, token);
+        let token = if throws { null_mut() } else { own.arguments.get() };
+        ffi::Py_XINCREF(token);
+        let token = land(thread, token);
         let pending = Pending::take();
         ffi::Py_XDECREF(given);
         pending.restore();
-        let result = if landed.is_null() {
+        let result = if token.is_null() {
             null_mut() // thrown in, or the trace function failed
-        } else if let Some(native_run) = native_run {
-            if ffi::PyTuple_GET_SIZE(payload.arguments) == 0 {
-                native_run(greenlet, null_mut())
-            } else {
-                ffi::Py_INCREF(payload.arguments);
-                native_run(greenlet, payload.arguments)
-            }
         } else {
-            ffi::PyObject_Call(run, payload.arguments, payload.keywords)
+            ffi::Py_DECREF(token);
+            call(greenlet, own)
         };
-        if landed.is_null() && !throws {
-            payload.arguments = null_mut(); // dropped with the value
+        finish(thread, greenlet, own, result)
+    }
+}
+
+unsafe fn call(greenlet: *mut PyGreenlet, own: &State) -> *mut ffi::PyObject {
+    // SAFETY: the state keeps what is called and what with until the greenlet ends.
+    unsafe {
+        let arguments = own.arguments.get();
+        match own.native_run.get() {
+            None => ffi::PyObject_Call(own.run.get(), arguments, own.keywords.get()),
+            Some(native_run) if ffi::PyTuple_GET_SIZE(arguments) == 0 => native_run(greenlet, null_mut()),
+            Some(native_run) => {
+                ffi::Py_INCREF(arguments);
+                native_run(greenlet, arguments)
+            }
         }
-        finish(thread, greenlet, [run, payload.arguments, payload.keywords], result)
     }
 }
 
 /// The greenlet ends with `result`, or with the exception that is set.
-unsafe fn finish(
-    thread: &Thread,
-    greenlet: *mut PyGreenlet,
-    owned: [*mut ffi::PyObject; 3],
-    result: *mut ffi::PyObject,
-) -> ! {
+unsafe fn finish(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, result: *mut ffi::PyObject) -> ! {
     // SAFETY: runs on the greenlet's own stack; `thread.current` keeps the greenlet until somebody has landed elsewhere.
     unsafe {
         let mut result = result;
@@ -509,11 +504,9 @@ unsafe fn finish(
             result = exit_as_value();
         }
         let pending = Pending::take();
-        for reference in owned {
-            ffi::Py_XDECREF(reference);
-        }
+        own.drop_call();
         pending.restore();
-        let mut parent = state(greenlet).parent.get();
+        let mut parent = own.parent.get();
         loop {
             if parent.is_null() {
                 parent = thread.main.get();
@@ -523,7 +516,7 @@ unsafe fn finish(
             ffi::Py_INCREF(parent.cast());
             thread.farewell.set(parent);
             let failed = switch_slowly(parent, Payload::value(result), true);
-            debug_assert!(failed.is_null());
+            debug_assert!(failed.is_null(), "{greenlet:p} ended and was switched to");
             result = null_mut();
             let next = state(parent).parent.get();
             thread.farewell.set(null_mut());
