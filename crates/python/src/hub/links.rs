@@ -55,7 +55,10 @@ pub(crate) enum Told {
 }
 
 impl Links {
-    #[expect(clippy::mut_from_ref, reason = "single steps with the GIL held; nothing keeps it over Python code")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "single steps with the GIL held; nothing keeps it over Python code"
+    )]
     fn queue(&self) -> &mut VecDeque<Link> {
         // SAFETY: see the `Sync` above.
         unsafe { &mut *self.queue.get() }
@@ -93,20 +96,29 @@ impl Links {
 
     /// Takes back the link of a thread that sleeps. False if it was told already.
     pub(crate) fn remove_thread(&self, thread: &Arc<ThreadWait>) -> bool {
-        let place = self.queue().iter().position(|link| matches!(link, Link::Thread(other) if Arc::ptr_eq(other, thread)));
+        let place = self
+            .queue()
+            .iter()
+            .position(|link| matches!(link, Link::Thread(other) if Arc::ptr_eq(other, thread)));
         place.and_then(|place| self.queue().remove(place)).is_some()
     }
 
     /// Takes back the link of a wait. False if it was told already.
     pub(crate) fn remove_ticket(&self, ticket: &Ticket) -> bool {
-        let place = self.queue().iter().position(|link| matches!(link, Link::Wake(other) if other.same(ticket)));
+        let place = self
+            .queue()
+            .iter()
+            .position(|link| matches!(link, Link::Wake(other) if other.same(ticket)));
         // Dropped here, when the queue is whole again.
         place.and_then(|place| self.queue().remove(place)).is_some()
     }
 
     /// Takes back a collector's link.
     pub(crate) fn remove_collector(&self, collector: &Py<Collector>) {
-        let place = self.queue().iter().position(|link| matches!(link, Link::Collect(other) if other.is(collector)));
+        let place = self
+            .queue()
+            .iter()
+            .position(|link| matches!(link, Link::Collect(other) if other.is(collector)));
         if let Some(place) = place {
             let link = self.queue().remove(place);
             drop(link);
@@ -127,7 +139,10 @@ impl Links {
             .collect();
         for candidate in candidates {
             if candidate.bind(py).eq(callable)? {
-                let place = self.queue().iter().position(|link| matches!(link, Link::Call(other) if other.is(&candidate)));
+                let place = self
+                    .queue()
+                    .iter()
+                    .position(|link| matches!(link, Link::Call(other) if other.is(&candidate)));
                 if let Some(place) = place {
                     let link = self.queue().remove(place);
                     drop(link);

@@ -95,7 +95,11 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
-        Self { greenlet: self.greenlet.clone_ref(py), wait: self.wait, home: self.home.clone_ref(py) }
+        Self {
+            greenlet: self.greenlet.clone_ref(py),
+            wait: self.wait,
+            home: self.home.clone_ref(py),
+        }
     }
 
     /// Whether two tickets are for the same wait of the same greenlet.
@@ -133,13 +137,22 @@ impl Ticket {
     /// Wakes the greenlet, from any thread: it runs when the loop comes to it.
     pub(crate) fn wake(&self, py: Python<'_>) -> PyResult<()> {
         let greenlet = NonNull::new(self.greenlet.clone_ref(py).into_ptr().cast()).expect("a Py is never null");
-        self.home.get().call_soon(Token::Wake { greenlet, wait: self.wait }).map(drop)
+        self.home
+            .get()
+            .call_soon(Token::Wake {
+                greenlet,
+                wait: self.wait,
+            })
+            .map(drop)
     }
 
     /// The token that wakes this ticket's greenlet, for the loop to keep (a timer, a descriptor).
     pub(crate) fn token(&self, py: Python<'_>) -> Token {
         let greenlet = NonNull::new(self.greenlet.clone_ref(py).into_ptr().cast()).expect("a Py is never null");
-        Token::Wake { greenlet, wait: self.wait }
+        Token::Wake {
+            greenlet,
+            wait: self.wait,
+        }
     }
 
     pub(crate) fn home(&self) -> &Py<LoopObject> {
@@ -170,7 +183,11 @@ pub(crate) fn arm(py: Python<'_>) -> PyResult<Ticket> {
     let home = hub.get().native_loop(py)?;
     // SAFETY: the running greenlet is alive.
     let wait = unsafe { greenlet::slot(current.as_ptr().cast()) }.open_next();
-    Ok(Ticket { greenlet: current.unbind(), wait, home })
+    Ok(Ticket {
+        greenlet: current.unbind(),
+        wait,
+        home,
+    })
 }
 
 /// Parks the current greenlet until its ticket is used, or `timeout_ns` has passed.
@@ -192,7 +209,11 @@ pub(crate) fn park(py: Python<'_>, ticket: &Ticket, timeout_ns: Option<i64>) -> 
         unsafe { token.release() };
     }
     result?;
-    Ok(if cancelled.is_some() { Woken::Ready } else { Woken::TimedOut })
+    Ok(if cancelled.is_some() {
+        Woken::Ready
+    } else {
+        Woken::TimedOut
+    })
 }
 
 /// gevent starts the timers of waits at this priority: what is ready wins over its own time-out.
@@ -201,7 +222,11 @@ const TIMEOUT_PRIORITY: i8 = -1;
 /// Gives the thread to whoever is next, until the present wait's ticket is used.
 pub(crate) fn park_until_woken(py: Python<'_>) -> PyResult<()> {
     let value = park_until_switched(py)?;
-    if is_wake_up(&value) { Ok(()) } else { Err(error::invalid_switch(py, &value)) }
+    if is_wake_up(&value) {
+        Ok(())
+    } else {
+        Err(error::invalid_switch(py, &value))
+    }
 }
 
 /// The same, and content with a `switch` from anybody: what was switched with. gevent's `sleep(0)` and
@@ -230,7 +255,6 @@ pub(super) fn park_until_switched(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> 
 pub(super) fn is_wake_up(value: &Bound<'_, PyAny>) -> bool {
     std::ptr::eq(value.as_ptr(), WOKEN.load(Ordering::Relaxed))
 }
-
 
 impl Ticket {
     pub(crate) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {

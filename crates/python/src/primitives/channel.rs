@@ -77,7 +77,10 @@ unsafe impl Sync for ChannelObject {}
 type Register<'a> = &'a mut dyn FnMut(u64, Link);
 
 impl ChannelObject {
-    #[expect(clippy::mut_from_ref, reason = "single steps with the GIL held; nothing keeps it over Python code")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "single steps with the GIL held; nothing keeps it over Python code"
+    )]
     fn meeting(&self) -> &mut Meeting {
         // SAFETY: see the `Sync` above.
         unsafe { &mut *self.meeting.get() }
@@ -96,7 +99,11 @@ impl ChannelObject {
         if let Some(thread) = ThreadWait::of_this_thread(py) {
             register(id, Link::Thread(thread.clone()));
             Self::tell_next(slf)?;
-            return Ok(if thread.sleep(py, timeout_ns) { Ended::Told } else { Ended::TimedOut });
+            return Ok(if thread.sleep(py, timeout_ns) {
+                Ended::Told
+            } else {
+                Ended::TimedOut
+            });
         }
         let ticket: Ticket = hub::arm(py)?;
         this.notifier.capture(py)?;
@@ -105,7 +112,12 @@ impl ChannelObject {
         this.notifier.park_armed(py, &ticket, timeout_ns)
     }
 
-    fn put_item(slf: &Bound<'_, Self>, item: Py<PyAny>, block: bool, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    fn put_item(
+        slf: &Bound<'_, Self>,
+        item: Py<PyAny>,
+        block: bool,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         this.notifier.touch();
@@ -116,14 +128,22 @@ impl ChannelObject {
             }
             let id = this.next_id();
             this.meeting().offers.push_back(Offer { id, putter: None, item });
-            return if in_hub(py) { Self::serve_now(slf) } else { Self::tell_next(slf) };
+            return if in_hub(py) {
+                Self::serve_now(slf)
+            } else {
+                Self::tell_next(slf)
+            };
         }
         let limit = Limit::begin(py, timeout)?;
         let id = this.next_id();
         let mut item = Some(item);
         let mut register = |id, putter| {
             if let Some(item) = item.take() {
-                this.meeting().offers.push_back(Offer { id, putter: Some(putter), item });
+                this.meeting().offers.push_back(Offer {
+                    id,
+                    putter: Some(putter),
+                    item,
+                });
             }
         };
         let ended = Self::park(slf, id, &mut register, limit.nanoseconds());
@@ -341,7 +361,11 @@ impl ChannelObject {
 
     #[pyo3(signature = (maxsize=1))]
     fn __init__(&self, maxsize: i64) -> PyResult<()> {
-        if maxsize == 1 { Ok(()) } else { Err(PyValueError::new_err("Channels have a maxsize of 1")) }
+        if maxsize == 1 {
+            Ok(())
+        } else {
+            Err(PyValueError::new_err("Channels have a maxsize of 1"))
+        }
     }
 
     /// The hub of the thread that was the first to wait, else of this one.
@@ -363,7 +387,12 @@ impl ChannelObject {
     /// Those who wait for an item.
     #[getter]
     fn getters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let all: Vec<_> = self.meeting().seekers.iter().map(|seeker| waiting(py, Some(&seeker.getter))).collect();
+        let all: Vec<_> = self
+            .meeting()
+            .seekers
+            .iter()
+            .map(|seeker| waiting(py, Some(&seeker.getter)))
+            .collect();
         py.import("collections")?.getattr("deque")?.call1((all,))
     }
 
@@ -371,7 +400,9 @@ impl ChannelObject {
     #[getter]
     fn putters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let offers = self.meeting().offers.iter();
-        let all: Vec<_> = offers.map(|offer| (offer.item.clone_ref(py), waiting(py, offer.putter.as_ref()))).collect();
+        let all: Vec<_> = offers
+            .map(|offer| (offer.item.clone_ref(py), waiting(py, offer.putter.as_ref())))
+            .collect();
         py.import("collections")?.getattr("deque")?.call1((all,))
     }
 
@@ -392,7 +423,12 @@ impl ChannelObject {
 
     /// Hands an item over. Waits for a `get` unless `block` is false, for at most `timeout` seconds; else raises Full.
     #[pyo3(signature = (item, block=None, timeout=None))]
-    fn put(slf: &Bound<'_, Self>, item: Py<PyAny>, block: Option<&Bound<'_, PyAny>>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    fn put(
+        slf: &Bound<'_, Self>,
+        item: Py<PyAny>,
+        block: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         Self::put_item(slf, item, truth(block)?, timeout)
     }
 
@@ -403,7 +439,11 @@ impl ChannelObject {
 
     /// Takes an item over. Waits for a `put` unless `block` is false, for at most `timeout` seconds; else raises Empty.
     #[pyo3(signature = (block=None, timeout=None))]
-    fn get(slf: &Bound<'_, Self>, block: Option<&Bound<'_, PyAny>>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+    fn get(
+        slf: &Bound<'_, Self>,
+        block: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
         Self::get_item(slf, truth(block)?, timeout)
     }
 

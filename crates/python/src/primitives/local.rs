@@ -78,6 +78,18 @@ impl Store {
         unsafe { (*self.dicts.get()).get(&greenlet).map(|dict| dict.clone_ref(py)) }
     }
 
+    /// Makes the attributes of a greenlet that has none.
+    fn make(self: &Arc<Self>, current: &Bound<'_, PyAny>) -> Py<PyDict> {
+        let py = current.py();
+        let dict = PyDict::new(py).unbind();
+        let kept = dict.clone_ref(py);
+        // SAFETY: one step; there was no entry, so nothing is dropped.
+        unsafe { (*self.dicts.get()).insert(current.as_ptr().addr(), kept) };
+        // SAFETY: the running greenlet is alive.
+        unsafe { greenlet::slot(current.as_ptr().cast()) }.locals().add(self);
+        dict
+    }
+
     /// Takes a greenlet's attributes out; they are the caller's to drop.
     fn take(&self, greenlet: usize) -> Option<Py<PyDict>> {
         // SAFETY: one step.
@@ -101,7 +113,11 @@ impl LocalStores {
     pub(crate) fn clear(&self, address: usize) {
         // SAFETY: one step, with the GIL held.
         let stores = unsafe { std::mem::take(&mut *self.0.get()) };
-        let dicts: Vec<_> = stores.iter().filter_map(Weak::upgrade).filter_map(|store| store.take(address)).collect();
+        let dicts: Vec<_> = stores
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter_map(|store| store.take(address))
+            .collect();
         drop(dicts);
     }
 
@@ -133,10 +149,11 @@ impl LocalObject {
         let py = slf.py();
         let current = greenlet::current_bound(py)?;
         let this = slf.get();
+        this.store.owner.set(slf.as_ptr());
         if let Some(dict) = this.store.get(py, current.as_ptr().addr()) {
             return Ok(dict);
         }
-        let dict = Self::make_dict(slf, &current);
+        let dict = this.store.make(&current);
         let class = slf.get_type();
         let initialise = class.getattr("__init__")?;
         if !initialise.is(&object_init(py)?) {
@@ -152,22 +169,11 @@ impl LocalObject {
         Ok(dict)
     }
 
-    fn make_dict(slf: &Bound<'_, Self>, current: &Bound<'_, PyAny>) -> Py<PyDict> {
-        let py = slf.py();
-        let this = slf.get();
-        this.store.owner.set(slf.as_ptr());
-        let dict = PyDict::new(py).unbind();
-        let kept = dict.clone_ref(py);
-        let address = current.as_ptr().addr();
-        // SAFETY: single steps; there was no entry, so nothing is dropped.
-        unsafe { (*this.store.dicts.get()).insert(address, kept) };
-        // SAFETY: the running greenlet is alive.
-        unsafe { greenlet::slot(current.as_ptr().cast()) }.locals().add(&this.store);
-        dict
-    }
-
     fn read_only(slf: &Bound<'_, Self>) -> PyErr {
-        let class = slf.get_type().name().map_or_else(|_| "local".to_owned(), |name| name.to_string());
+        let class = slf
+            .get_type()
+            .name()
+            .map_or_else(|_| "local".to_owned(), |name| name.to_string());
         PyAttributeError::new_err(format!("'{class}' object attribute '__dict__' is read-only"))
     }
 
@@ -196,10 +202,22 @@ impl LocalObject {
         let py = cls.py();
         let keywords = kw.filter(|keywords| !keywords.is_empty());
         if (!args.is_empty() || keywords.is_some()) && cls.getattr("__init__")?.is(&object_init(py)?) {
-            return Err(PyTypeError::new_err(("Initialization arguments are not supported", args.clone().unbind())));
+            return Err(PyTypeError::new_err((
+                "Initialization arguments are not supported",
+                args.clone().unbind(),
+            )));
         }
-        let store = Arc::new(Store { dicts: UnsafeCell::default(), owner: Cell::new(std::ptr::null_mut()) });
-        Ok(Self { store, arguments: args.clone().unbind(), keywords: keywords.map(|keywords| keywords.clone().unbind()) })
+        let store = Arc::new(Store {
+            dicts: UnsafeCell::default(),
+            owner: Cell::new(std::ptr::null_mut()),
+        });
+        // Python calls `__init__` next, in this greenlet: that is its initialisation here.
+        store.make(&greenlet::current_bound(py)?);
+        Ok(Self {
+            store,
+            arguments: args.clone().unbind(),
+            keywords: keywords.map(|keywords| keywords.clone().unbind()),
+        })
     }
 
     fn __getattribute__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
@@ -207,13 +225,7 @@ impl LocalObject {
         if name == "__class__" {
             return Ok(slf.get_type().into_any().unbind());
         }
-        let current = greenlet::current_bound(py)?;
-        // The first use is by the type's call of `__init__`, which needs the attributes but must not be called again.
-        let dict = match slf.get().store.get(py, current.as_ptr().addr()) {
-            Some(dict) => dict,
-            None if name == "__init__" => Self::make_dict(slf, &current),
-            None => Self::dict(slf)?,
-        };
+        let dict = Self::dict(slf)?;
         if name == "__dict__" {
             return Ok(dict.into_any());
         }
@@ -222,6 +234,14 @@ impl LocalObject {
             let value = _PyObject_GenericGetAttrWithDict(slf.as_ptr(), name.as_ptr(), dict.as_ptr(), 0);
             Bound::from_owned_ptr_or_err(py, value).map(Bound::unbind)
         }
+    }
+
+    /// What is raised in the end when there is no such attribute.
+    fn __getattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
+        Err(PyAttributeError::new_err(format!(
+            "'{}' object has no attribute '{name}'",
+            slf.get_type().name()?
+        )))
     }
 
     fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>, value: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -244,7 +264,10 @@ impl LocalObject {
     }
 
     fn __reduce_ex__(slf: &Bound<'_, Self>, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
-        Err(PyTypeError::new_err(format!("cannot pickle '{}' object", slf.get_type().name()?)))
+        Err(PyTypeError::new_err(format!(
+            "cannot pickle '{}' object",
+            slf.get_type().name()?
+        )))
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
@@ -270,7 +293,10 @@ impl LocalObject {
 pub(super) fn all_local_dicts_for_greenlet(py: Python<'_>, greenlet: &Bound<'_, PyAny>) -> PyResult<Vec<Py<PyAny>>> {
     // SAFETY: the object is alive.
     if !unsafe { greenlet::is_greenlet(greenlet.as_ptr()) } {
-        return Err(PyTypeError::new_err(format!("a greenlet is needed, not {}", greenlet.repr()?)));
+        return Err(PyTypeError::new_err(format!(
+            "a greenlet is needed, not {}",
+            greenlet.repr()?
+        )));
     }
     let pointer: *mut PyGreenlet = greenlet.as_ptr().cast();
     // SAFETY: it is a greenlet, and alive.
@@ -278,7 +304,9 @@ pub(super) fn all_local_dicts_for_greenlet(py: Python<'_>, greenlet: &Bound<'_, 
     let mut result = Vec::new();
     for store in stores {
         let owner = store.owner.get();
-        let Some(dict) = store.get(py, pointer.addr()) else { continue };
+        let Some(dict) = store.get(py, pointer.addr()) else {
+            continue;
+        };
         if owner.is_null() {
             continue;
         }

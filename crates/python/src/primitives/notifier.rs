@@ -217,7 +217,11 @@ impl Notifier {
         let kept = self.shared.get().then(|| KeptRunning::new(py, ticket)).transpose()?;
         let woken = hub::park(py, ticket, timeout_ns);
         drop(kept);
-        Ok(if woken? == Woken::Ready { Ended::Told } else { Ended::TimedOut })
+        Ok(if woken? == Woken::Ready {
+            Ended::Told
+        } else {
+            Ended::TimedOut
+        })
     }
 
     pub(super) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {

@@ -109,7 +109,12 @@ impl SimpleQueueObject {
         })
     }
 
-    fn initialise(slf: Queue<'_, '_>, maxsize: Option<&Bound<'_, PyAny>>, items: Option<&Bound<'_, PyAny>>, unfinished: Option<usize>) -> PyResult<()> {
+    fn initialise(
+        slf: Queue<'_, '_>,
+        maxsize: Option<&Bound<'_, PyAny>>,
+        items: Option<&Bound<'_, PyAny>>,
+        unfinished: Option<usize>,
+    ) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         let maxsize = maxsize.filter(|maxsize| !maxsize.is_none());
@@ -118,7 +123,10 @@ impl SimpleQueueObject {
             let text = c"Queue(0) now equivalent to Queue(None); if you want a channel, use Channel";
             PyErr::warn(py, &py.get_type::<PyDeprecationWarning>(), text, 1)?;
         }
-        this.maxsize.set(size.and_then(|size| usize::try_from(size).ok()).filter(|size| *size > 0));
+        this.maxsize.set(
+            size.and_then(|size| usize::try_from(size).ok())
+                .filter(|size| *size > 0),
+        );
         if this.hooks.init {
             slf.call_method1("_init", (this.maxsize.get(),))?;
         }
@@ -236,7 +244,11 @@ impl SimpleQueueObject {
             Self::wait_for_room(slf, block, timeout)?;
         }
         Self::store_item(slf, item)?;
-        if this.getters.links.is_empty() { Ok(()) } else { Self::tell_next(slf) }
+        if this.getters.links.is_empty() {
+            Ok(())
+        } else {
+            Self::tell_next(slf)
+        }
     }
 
     #[cold]
@@ -245,7 +257,12 @@ impl SimpleQueueObject {
         Self::wait(slf, &slf.get().putters, may, (block, timeout), "Full")
     }
 
-    fn get_item(slf: Queue<'_, '_>, keep: bool, block: bool, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+    fn get_item(
+        slf: Queue<'_, '_>,
+        keep: bool,
+        block: bool,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
         let this = slf.get();
         this.notifier.touch();
         if Self::size(slf)? == 0 {
@@ -434,7 +451,10 @@ impl SimpleQueueObject {
             }
         }
         if let Some(unfinished) = this.unfinished.get().filter(|unfinished| *unfinished > 0) {
-            text.push_str(&format!(" tasks={unfinished} _cond={}", this.finished(py)?.bind(py).str()?));
+            text.push_str(&format!(
+                " tasks={unfinished} _cond={}",
+                this.finished(py)?.bind(py).str()?
+            ));
         }
         text.push('>');
         Ok(text)
@@ -517,7 +537,12 @@ impl SimpleQueueObject {
     }
 
     #[pyo3(signature = (maxsize=None, items=None, _warn_depth=2))]
-    fn __init__(slf: &Bound<'_, Self>, maxsize: Option<&Bound<'_, PyAny>>, items: Option<&Bound<'_, PyAny>>, _warn_depth: i32) -> PyResult<()> {
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        maxsize: Option<&Bound<'_, PyAny>>,
+        items: Option<&Bound<'_, PyAny>>,
+        _warn_depth: i32,
+    ) -> PyResult<()> {
         Self::initialise(slf, maxsize, items, None)
     }
 
@@ -630,7 +655,12 @@ impl SimpleQueueObject {
 
     /// Puts an item in. Waits for room unless `block` is false, for at most `timeout` seconds; else raises Full.
     #[pyo3(signature = (item, block=None, timeout=None))]
-    fn put(slf: &Bound<'_, Self>, item: Py<PyAny>, block: Option<&Bound<'_, PyAny>>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    fn put(
+        slf: &Bound<'_, Self>,
+        item: Py<PyAny>,
+        block: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         Self::put_item(slf, item, truth(block)?, timeout)
     }
 
@@ -641,7 +671,11 @@ impl SimpleQueueObject {
 
     /// Takes an item out. Waits for one unless `block` is false, for at most `timeout` seconds; else raises Empty.
     #[pyo3(signature = (block=None, timeout=None))]
-    fn get(slf: &Bound<'_, Self>, block: Option<&Bound<'_, PyAny>>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+    fn get(
+        slf: &Bound<'_, Self>,
+        block: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
         Self::get_item(slf, false, truth(block)?, timeout)
     }
 
@@ -652,7 +686,11 @@ impl SimpleQueueObject {
 
     /// `get`, but the item stays in.
     #[pyo3(signature = (block=None, timeout=None))]
-    fn peek(slf: &Bound<'_, Self>, block: Option<&Bound<'_, PyAny>>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+    fn peek(
+        slf: &Bound<'_, Self>,
+        block: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
         Self::get_item(slf, true, truth(block)?, timeout)
     }
 
@@ -718,12 +756,21 @@ impl QueueObject {
     #[new]
     #[classmethod]
     #[pyo3(signature = (*_args, **_kwargs))]
-    fn new(cls: &Bound<'_, PyType>, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<PyClassInitializer<Self>> {
+    fn new(
+        cls: &Bound<'_, PyType>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
         Ok(PyClassInitializer::from(SimpleQueueObject::create(cls, Order::Oldest, true)?).add_subclass(Self))
     }
 
     #[pyo3(signature = (maxsize=None, items=None, unfinished_tasks=None))]
-    fn __init__(slf: &Bound<'_, Self>, maxsize: Option<&Bound<'_, PyAny>>, items: Option<&Bound<'_, PyAny>>, unfinished_tasks: Option<usize>) -> PyResult<()> {
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        maxsize: Option<&Bound<'_, PyAny>>,
+        items: Option<&Bound<'_, PyAny>>,
+        unfinished_tasks: Option<usize>,
+    ) -> PyResult<()> {
         SimpleQueueObject::initialise(slf.as_super(), maxsize, items, unfinished_tasks)
     }
 
@@ -785,9 +832,15 @@ impl LifoQueueObject {
     #[new]
     #[classmethod]
     #[pyo3(signature = (*_args, **_kwargs))]
-    fn new(cls: &Bound<'_, PyType>, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<PyClassInitializer<Self>> {
+    fn new(
+        cls: &Bound<'_, PyType>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
         let base = SimpleQueueObject::create(cls, Order::Newest, true)?;
-        Ok(PyClassInitializer::from(base).add_subclass(QueueObject).add_subclass(Self))
+        Ok(PyClassInitializer::from(base)
+            .add_subclass(QueueObject)
+            .add_subclass(Self))
     }
 }
 
@@ -800,8 +853,14 @@ impl PriorityQueueObject {
     #[new]
     #[classmethod]
     #[pyo3(signature = (*_args, **_kwargs))]
-    fn new(cls: &Bound<'_, PyType>, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<PyClassInitializer<Self>> {
+    fn new(
+        cls: &Bound<'_, PyType>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
         let base = SimpleQueueObject::create(cls, Order::Least, true)?;
-        Ok(PyClassInitializer::from(base).add_subclass(QueueObject).add_subclass(Self))
+        Ok(PyClassInitializer::from(base)
+            .add_subclass(QueueObject)
+            .add_subclass(Self))
     }
 }

@@ -39,11 +39,17 @@ unsafe impl Sync for Store {}
 
 impl Store {
     pub(super) fn new(order: Order) -> Self {
-        Self { order, items: UnsafeCell::new(Items::Inside(VecDeque::new())) }
+        Self {
+            order,
+            items: UnsafeCell::new(Items::Inside(VecDeque::new())),
+        }
     }
 
     /// The ring, for one step that runs no Python code.
-    #[expect(clippy::mut_from_ref, reason = "single steps with the GIL held; nothing keeps it over Python code")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "single steps with the GIL held; nothing keeps it over Python code"
+    )]
     #[inline]
     fn inside(&self) -> Option<&mut VecDeque<Py<PyAny>>> {
         // SAFETY: see the `Sync` above.
@@ -114,7 +120,11 @@ impl Store {
     #[inline]
     pub(super) fn get(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         if let Some(items) = self.inside() {
-            let item = if self.order == Order::Oldest { items.pop_front() } else { items.pop_back() };
+            let item = if self.order == Order::Oldest {
+                items.pop_front()
+            } else {
+                items.pop_back()
+            };
             return item.ok_or_else(|| pyo3::exceptions::PyIndexError::new_err("get from an empty queue"));
         }
         let object = self.object(py)?;
@@ -129,7 +139,11 @@ impl Store {
     /// The item that `get` would take.
     pub(super) fn peek(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         if let Some(items) = self.inside() {
-            let item = if self.order == Order::Oldest { items.front() } else { items.back() };
+            let item = if self.order == Order::Oldest {
+                items.front()
+            } else {
+                items.back()
+            };
             return item
                 .map(|item| item.clone_ref(py))
                 .ok_or_else(|| pyo3::exceptions::PyIndexError::new_err("peek into an empty queue"));

@@ -40,12 +40,18 @@ pub(super) fn is_known_family(family: c_int) -> bool {
 impl Address {
     /// Empty, for the kernel to fill.
     pub(super) fn new() -> Self {
-        Address { storage: MaybeUninit::zeroed(), length: size_of::<sockaddr_storage>() as socklen_t }
+        Address {
+            storage: MaybeUninit::zeroed(),
+            length: size_of::<sockaddr_storage>() as socklen_t,
+        }
     }
 
     fn from<T>(address: T, length: usize) -> Self {
         assert!(length <= size_of::<T>() && size_of::<T>() <= size_of::<sockaddr_storage>());
-        let mut result = Address { storage: MaybeUninit::zeroed(), length: length as socklen_t };
+        let mut result = Address {
+            storage: MaybeUninit::zeroed(),
+            length: length as socklen_t,
+        };
         // SAFETY: sockaddr_storage is large enough (checked above) and aligned for every sockaddr.
         unsafe { result.storage.as_mut_ptr().cast::<T>().write(address) }
         result
@@ -173,7 +179,12 @@ fn show_inet6<'py>(py: Python<'py>, address: &sockaddr_in6) -> PyResult<Bound<'p
     // (Not Rust's own format: it writes `::1.2.3.4` differently from every other program.)
     let host = unsafe {
         let source = std::ptr::from_ref(&address.sin6_addr).cast();
-        inet_ntop(libc::AF_INET6, source, text.as_mut_ptr().cast(), text.len() as socklen_t);
+        inet_ntop(
+            libc::AF_INET6,
+            source,
+            text.as_mut_ptr().cast(),
+            text.len() as socklen_t,
+        );
         std::ffi::CStr::from_ptr(text.as_ptr().cast())
     };
     let host = host.to_str().unwrap_or_default();

@@ -28,8 +28,14 @@ impl<'py> Bytes<'py> {
     /// Borrows to write; `function` names the caller in the TypeError.
     pub(super) fn writable(object: &Bound<'py, PyAny>, function: &str) -> PyResult<Self> {
         Self::borrow(object, ffi::PyBUF_WRITABLE).map_err(|_| {
-            let kind = object.get_type().name().map(|name| name.to_string()).unwrap_or_default();
-            PyTypeError::new_err(format!("{function}() argument 1 must be read-write bytes-like object, not {kind}"))
+            let kind = object
+                .get_type()
+                .name()
+                .map(|name| name.to_string())
+                .unwrap_or_default();
+            PyTypeError::new_err(format!(
+                "{function}() argument 1 must be read-write bytes-like object, not {kind}"
+            ))
         })
     }
 

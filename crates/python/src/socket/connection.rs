@@ -29,7 +29,9 @@ pub(super) fn set_socket_class(py: Python<'_>, class: Py<PyType>) {
 
 pub(super) fn accept<'py>(socket: &Socket, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
     let mut peer = Address::new();
-    let descriptor = until_done(socket, py, Direction::Read, socket.patience(), |descriptor| accept_on(descriptor, &mut peer))?;
+    let descriptor = until_done(socket, py, Direction::Read, socket.patience(), |descriptor| {
+        accept_on(descriptor, &mut peer)
+    })?;
     connected(socket, py, descriptor, &peer)
 }
 
@@ -47,7 +49,12 @@ pub(super) fn accept_nowait<'py>(socket: &Socket, py: Python<'py>) -> PyResult<O
 }
 
 /// The pair that `accept` returns, of a descriptor just accepted.
-fn connected<'py>(listener: &Socket, py: Python<'py>, descriptor: RawFd, peer: &Address) -> PyResult<Bound<'py, PyAny>> {
+fn connected<'py>(
+    listener: &Socket,
+    py: Python<'py>,
+    descriptor: RawFd,
+    peer: &Address,
+) -> PyResult<Bound<'py, PyAny>> {
     // From here on the descriptor has an owner.
     let descriptor = Owned(descriptor);
     let address = if address::is_known_family(listener.family()) {
@@ -56,9 +63,14 @@ fn connected<'py>(listener: &Socket, py: Python<'py>, descriptor: RawFd, peer: &
         names::socket_common(py, "_peer_address")?.call1((descriptor.0, listener.family()))?
     };
     let timeout = py.import("_socket")?.call_method0("getdefaulttimeout")?.extract()?;
-    let class = SOCKET_CLASS.get(py).map_or_else(|| py.get_type::<Socket>(), |class| class.bind(py).clone());
+    let class = SOCKET_CLASS
+        .get(py)
+        .map_or_else(|| py.get_type::<Socket>(), |class| class.bind(py).clone());
     let connected = class.call_method1("__new__", (&class,))?;
-    connected.cast::<Socket>()?.get().own(descriptor.release(), listener, timeout);
+    connected
+        .cast::<Socket>()?
+        .get()
+        .own(descriptor.release(), listener, timeout);
     Ok((connected, address).into_pyobject(py)?.into_any())
 }
 
@@ -101,9 +113,13 @@ pub(super) fn connect_ex<'py>(slf: &Bound<'py, Socket>, address: &Bound<'py, PyA
     let py = slf.py();
     match attempt(slf, address) {
         // As the standard socket: the number says "not yet".
-        Err(error) if error.is_instance_of::<PyTimeoutError>(py) && error.value(py).getattr("errno")?.is_none() => Ok(libc::EAGAIN),
+        Err(error) if error.is_instance_of::<PyTimeoutError>(py) && error.value(py).getattr("errno")?.is_none() => {
+            Ok(libc::EAGAIN)
+        }
         // An address that cannot be resolved is not an error number of `connect`.
-        Err(error) if error.get_type(py).is(py.get_type::<pyo3::exceptions::PyOSError>()) => error.value(py).getattr("errno")?.extract(),
+        Err(error) if error.get_type(py).is(py.get_type::<pyo3::exceptions::PyOSError>()) => {
+            error.value(py).getattr("errno")?.extract()
+        }
         result => result,
     }
 }
@@ -116,7 +132,11 @@ fn attempt<'py>(slf: &Bound<'py, Socket>, address: &Bound<'py, PyAny>) -> PyResu
     let (address, target) = match Address::parse(socket.family(), address) {
         Some(target) => (address.clone(), Some(target)),
         None => {
-            let address = if patience.is_none() { address.clone() } else { resolve(slf, address)? };
+            let address = if patience.is_none() {
+                address.clone()
+            } else {
+                resolve(slf, address)?
+            };
             let target = Address::parse(socket.family(), &address);
             (address, target)
         }
@@ -171,7 +191,11 @@ fn outcome(socket: &Socket, py: Python<'_>, patience: &mut Patience) -> PyResult
 
 /// Whether the kernel has finished connecting, one way or the other.
 fn is_settled(descriptor: RawFd) -> bool {
-    let mut entry = libc::pollfd { fd: descriptor, events: libc::POLLOUT, revents: 0 };
+    let mut entry = libc::pollfd {
+        fd: descriptor,
+        events: libc::POLLOUT,
+        revents: 0,
+    };
     // SAFETY: one entry, and it does not wait.
     unsafe { libc::poll(&mut entry, 1, 0) != 0 }
 }
@@ -186,7 +210,9 @@ impl Pause {
     fn take(&mut self, py: Python<'_>, patience: &mut Patience) -> PyResult<()> {
         let length = 0.001 * f64::from(1 << self.attempts.min(5));
         self.attempts += 1;
-        let length = patience.remaining()?.map_or(length, |left| left.as_secs_f64().min(length));
+        let length = patience
+            .remaining()?
+            .map_or(length, |left| left.as_secs_f64().min(length));
         py.import("verdigris.hub")?.call_method1("sleep", (length,)).map(drop)
     }
 }
@@ -213,7 +239,10 @@ pub(super) fn audit(event: &CStr, slf: &Bound<'_, Socket>, address: &Bound<'_, P
 impl Patience {
     /// TimeoutError when the time is over; a caller that never waits has no such time.
     pub(super) fn remaining_unless_none(&mut self) -> PyResult<()> {
-        if self.is_none() { Ok(()) } else { self.remaining().map(drop) }
+        if self.is_none() {
+            Ok(())
+        } else {
+            self.remaining().map(drop)
+        }
     }
 }
-

@@ -118,13 +118,21 @@ impl Socket {
         }
         let keywords = PyDict::new(py);
         keywords.set_item("fileno", self.descriptor.get())?;
-        let raw = class.call((self.family.get(), self.kind.get(), self.protocol.get()), Some(&keywords))?;
+        let raw = class.call(
+            (self.family.get(), self.kind.get(), self.protocol.get()),
+            Some(&keywords),
+        )?;
         self.raw.set(Some(raw.clone().unbind()));
         Ok(raw)
     }
 
     /// Calls a method of the standard socket that does not wait; EBADF if the socket is closed.
-    fn ask_raw<'py>(&self, py: Python<'py>, method: &str, arguments: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+    fn ask_raw<'py>(
+        &self,
+        py: Python<'py>,
+        method: &str,
+        arguments: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         self.open_descriptor(py)?;
         self.raw(py)?.call_method1(method, arguments)
     }
@@ -141,7 +149,9 @@ impl Socket {
         loop {
             self.open_descriptor(py)?;
             match self.raw(py)?.call_method1(method, arguments) {
-                Err(error) if error.is_instance_of::<pyo3::exceptions::PyBlockingIOError>(py) && !patience.is_none() => {
+                Err(error)
+                    if error.is_instance_of::<pyo3::exceptions::PyBlockingIOError>(py) && !patience.is_none() =>
+                {
                     self.mark_unready(direction);
                     self.wait(py, direction, &mut patience)?;
                 }
@@ -174,7 +184,14 @@ impl Socket {
     }
 
     #[pyo3(signature = (family = -1, r#type = -1, proto = -1, fileno = None))]
-    fn __init__(&self, py: Python<'_>, family: c_int, r#type: c_int, proto: c_int, fileno: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    fn __init__(
+        &self,
+        py: Python<'_>,
+        family: c_int,
+        r#type: c_int,
+        proto: c_int,
+        fileno: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         // A descriptor's own answers are better than defaults; without one, the defaults of the standard class.
         let (family, kind, proto) = match fileno {
             Some(_) => (family, r#type, proto),
@@ -303,7 +320,11 @@ impl Socket {
     fn _decref_socketios(slf: &Bound<'_, Self>) -> PyResult<()> {
         let socket = slf.get();
         socket.files.set((socket.files.get() - 1).max(0));
-        if socket.closed.get() { slf.call_method0(intern!(slf.py(), "close")).map(drop) } else { Ok(()) }
+        if socket.closed.get() {
+            slf.call_method0(intern!(slf.py(), "close")).map(drop)
+        } else {
+            Ok(())
+        }
     }
 
     /// Closes the descriptor now, whatever files there are.
@@ -405,7 +426,13 @@ impl Socket {
 
     /// Receives a message into a buffer; returns its length and the address it came from.
     #[pyo3(signature = (buffer, nbytes = 0, flags = 0))]
-    fn recvfrom_into<'py>(&self, py: Python<'py>, buffer: &Bound<'py, PyAny>, nbytes: isize, flags: c_int) -> PyResult<Bound<'py, PyAny>> {
+    fn recvfrom_into<'py>(
+        &self,
+        py: Python<'py>,
+        buffer: &Bound<'py, PyAny>,
+        nbytes: isize,
+        flags: c_int,
+    ) -> PyResult<Bound<'py, PyAny>> {
         transfer::recvfrom_into(self, py, buffer, nbytes, flags)
     }
 
@@ -415,7 +442,12 @@ impl Socket {
     }
 
     #[pyo3(signature = (buffers, *args))]
-    fn recvmsg_into<'py>(&self, py: Python<'py>, buffers: &Bound<'py, PyAny>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+    fn recvmsg_into<'py>(
+        &self,
+        py: Python<'py>,
+        buffers: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         // The buffers are tried more than once, so an iterator has to become a list first.
         let buffers = PyTuple::new(py, buffers.try_iter()?.collect::<PyResult<Vec<_>>>()?)?;
         let arguments: Vec<_> = std::iter::once(buffers.into_any()).chain(args.iter()).collect();

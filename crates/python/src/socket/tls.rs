@@ -23,7 +23,10 @@ pub(super) struct TlsChannel {
 impl TlsChannel {
     #[new]
     fn new(native: Py<PyAny>, socket: &Bound<'_, Socket>) -> PyResult<Self> {
-        Ok(TlsChannel { native, socket: PyWeakrefReference::new(socket)?.unbind() })
+        Ok(TlsChannel {
+            native,
+            socket: PyWeakrefReference::new(socket)?.unbind(),
+        })
     }
 
     #[pyo3(signature = (*args))]
@@ -84,11 +87,18 @@ impl TlsChannel {
 impl TlsChannel {
     fn socket<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Socket>> {
         let socket = self.socket.bind(py).call0()?;
-        socket.cast_into().map_err(|_| PyReferenceError::new_err("the socket of this TLS session is gone"))
+        socket
+            .cast_into()
+            .map_err(|_| PyReferenceError::new_err("the socket of this TLS session is gone"))
     }
 
     /// Calls a native method, again after every wait it asks for.
-    fn until_done<'py>(&self, py: Python<'py>, method: &str, arguments: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+    fn until_done<'py>(
+        &self,
+        py: Python<'py>,
+        method: &str,
+        arguments: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let native = self.native.bind(py);
         let mut patience = None;
         loop {
@@ -96,7 +106,9 @@ impl TlsChannel {
                 Ok(result) => return Ok(result),
                 Err(error) => error,
             };
-            let Some(direction) = wanted(py, &error)? else { return Err(error) };
+            let Some(direction) = wanted(py, &error)? else {
+                return Err(error);
+            };
             let socket = self.socket(py)?;
             let socket = socket.get();
             let patience = patience.get_or_insert_with(|| socket.patience());
@@ -104,7 +116,9 @@ impl TlsChannel {
                 return Err(error);
             }
             socket.mark_unready(direction);
-            socket.wait(py, direction, patience).map_err(|error| name_the_operation(py, error, method))?;
+            socket
+                .wait(py, direction, patience)
+                .map_err(|error| name_the_operation(py, error, method))?;
         }
     }
 }
@@ -115,10 +129,15 @@ fn wanted(py: Python<'_>, error: &PyErr) -> PyResult<Option<Direction>> {
     if WANTS.get(py).is_none() {
         // Not `get_or_init`: nothing may run Python code while that is under way.
         let module = py.import("_ssl")?;
-        let wants = (module.getattr("SSLWantReadError")?.unbind(), module.getattr("SSLWantWriteError")?.unbind());
+        let wants = (
+            module.getattr("SSLWantReadError")?.unbind(),
+            module.getattr("SSLWantWriteError")?.unbind(),
+        );
         let _ = WANTS.set(py, wants);
     }
-    let Some((read, write)) = WANTS.get(py) else { return Ok(None) };
+    let Some((read, write)) = WANTS.get(py) else {
+        return Ok(None);
+    };
     let kind = error.get_type(py);
     Ok(match &kind {
         kind if kind.is(read) => Some(Direction::Read),

@@ -43,19 +43,32 @@ pub(super) fn recv<'py>(socket: &Socket, py: Python<'py>, size: isize, flags: c_
     })
 }
 
-pub(super) fn recvfrom<'py>(socket: &Socket, py: Python<'py>, size: isize, flags: c_int) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn recvfrom<'py>(
+    socket: &Socket,
+    py: Python<'py>,
+    size: isize,
+    flags: c_int,
+) -> PyResult<Bound<'py, PyAny>> {
     if !address::is_known_family(socket.family()) {
         return socket.call_raw(py, Direction::Read, "recvfrom", &(size, flags).into_pyobject(py)?);
     }
     let size = buffer_size(size, "recvfrom")?;
     let mut source = Address::new();
     let data = until_done(socket, py, Direction::Read, socket.patience(), |descriptor| {
-        receive_bytes(py, size, |target, size| receive_from(descriptor, target, size, flags, &mut source))
+        receive_bytes(py, size, |target, size| {
+            receive_from(descriptor, target, size, flags, &mut source)
+        })
     })?;
     Ok((data, source.to_python(py)?).into_pyobject(py)?.into_any())
 }
 
-pub(super) fn recv_into(socket: &Socket, py: Python<'_>, buffer: &Bound<'_, PyAny>, size: isize, flags: c_int) -> PyResult<usize> {
+pub(super) fn recv_into(
+    socket: &Socket,
+    py: Python<'_>,
+    buffer: &Bound<'_, PyAny>,
+    size: isize,
+    flags: c_int,
+) -> PyResult<usize> {
     let target = Bytes::writable(buffer, "recv_into")?;
     let size = target_size(&target, size, "recv_into")?;
     if size == 0 {
@@ -75,18 +88,35 @@ pub(super) fn recvfrom_into<'py>(
     flags: c_int,
 ) -> PyResult<Bound<'py, PyAny>> {
     if !address::is_known_family(socket.family()) {
-        return socket.call_raw(py, Direction::Read, "recvfrom_into", &(buffer, size, flags).into_pyobject(py)?);
+        return socket.call_raw(
+            py,
+            Direction::Read,
+            "recvfrom_into",
+            &(buffer, size, flags).into_pyobject(py)?,
+        );
     }
     let target = Bytes::writable(buffer, "recvfrom_into")?;
     let size = target_size(&target, size, "recvfrom_into")?;
     let mut source = Address::new();
     let received = until_done(socket, py, Direction::Read, socket.patience(), |descriptor| {
-        count(receive_from(descriptor, target.as_ptr().cast(), size, flags, &mut source))
+        count(receive_from(
+            descriptor,
+            target.as_ptr().cast(),
+            size,
+            flags,
+            &mut source,
+        ))
     })?;
     Ok((received, source.to_python(py)?).into_pyobject(py)?.into_any())
 }
 
-pub(super) fn send(socket: &Socket, py: Python<'_>, data: &Bound<'_, PyAny>, flags: c_int, patience: Patience) -> PyResult<usize> {
+pub(super) fn send(
+    socket: &Socket,
+    py: Python<'_>,
+    data: &Bound<'_, PyAny>,
+    flags: c_int,
+    patience: Patience,
+) -> PyResult<usize> {
     let data = Bytes::readable(data)?;
     until_done(socket, py, Direction::Write, patience, |descriptor| {
         // SAFETY: the buffer is borrowed and has that length.
@@ -101,7 +131,14 @@ pub(super) fn sendall(socket: &Socket, py: Python<'_>, data: &Bound<'_, PyAny>, 
     loop {
         sent += until_done_with(socket, py, Direction::Write, &mut patience, |descriptor| {
             // SAFETY: the buffer is borrowed, and `sent` is not more than its length.
-            count(unsafe { libc::send(descriptor, data.as_ptr().add(sent).cast(), data.len() - sent, send_flags(flags)) })
+            count(unsafe {
+                libc::send(
+                    descriptor,
+                    data.as_ptr().add(sent).cast(),
+                    data.len() - sent,
+                    send_flags(flags),
+                )
+            })
         })?;
         if sent >= data.len() {
             return Ok(());
@@ -114,8 +151,16 @@ pub(super) fn sendto<'py>(slf: &Bound<'py, Socket>, arguments: &Bound<'py, PyTup
     let (py, socket) = (slf.py(), slf.get());
     let (data, flags, address) = match arguments.len() {
         2 => (arguments.get_item(0)?, 0, arguments.get_item(1)?),
-        3 => (arguments.get_item(0)?, arguments.get_item(1)?.extract()?, arguments.get_item(2)?),
-        given => return Err(PyTypeError::new_err(format!("sendto() takes 2 or 3 arguments ({given} given)"))),
+        3 => (
+            arguments.get_item(0)?,
+            arguments.get_item(1)?.extract()?,
+            arguments.get_item(2)?,
+        ),
+        given => {
+            return Err(PyTypeError::new_err(format!(
+                "sendto() takes 2 or 3 arguments ({given} given)"
+            )));
+        }
     };
     let data = Bytes::readable(&data)?;
     let (address, target) = match Address::parse(socket.family(), &address) {
@@ -129,8 +174,18 @@ pub(super) fn sendto<'py>(slf: &Bound<'py, Socket>, arguments: &Bound<'py, PyTup
     let Some(target) = target else {
         // Let the standard socket read it, or say what is wrong with it.
         let sent = match &data {
-            Bytes::Exact(bytes) => socket.call_raw(py, Direction::Write, "sendto", &(bytes, flags, address).into_pyobject(py)?),
-            Bytes::View(_) => socket.call_raw(py, Direction::Write, "sendto", &(arguments.get_item(0)?, flags, address).into_pyobject(py)?),
+            Bytes::Exact(bytes) => socket.call_raw(
+                py,
+                Direction::Write,
+                "sendto",
+                &(bytes, flags, address).into_pyobject(py)?,
+            ),
+            Bytes::View(_) => socket.call_raw(
+                py,
+                Direction::Write,
+                "sendto",
+                &(arguments.get_item(0)?, flags, address).into_pyobject(py)?,
+            ),
         };
         return sent?.extract();
     };
@@ -138,7 +193,14 @@ pub(super) fn sendto<'py>(slf: &Bound<'py, Socket>, arguments: &Bound<'py, PyTup
     until_done(socket, py, Direction::Write, socket.patience(), |descriptor| {
         // SAFETY: buffer and address are ours for the call and have the lengths given.
         count(unsafe {
-            libc::sendto(descriptor, data.as_ptr().cast(), data.len(), send_flags(flags), target.as_ptr(), target.length())
+            libc::sendto(
+                descriptor,
+                data.as_ptr().cast(),
+                data.len(),
+                send_flags(flags),
+                target.as_ptr(),
+                target.length(),
+            )
         })
     })
 }

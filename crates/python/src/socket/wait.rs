@@ -82,7 +82,10 @@ pub(super) struct Patience {
 
 impl Patience {
     pub(super) fn new(timeout: Option<f64>) -> Self {
-        Patience { timeout, deadline: None }
+        Patience {
+            timeout,
+            deadline: None,
+        }
     }
 
     /// A timeout of zero: the caller wants to be told "not now" and never waits.
@@ -96,7 +99,10 @@ impl Patience {
         let now = Instant::now();
         let deadline = match self.deadline {
             Some(deadline) => deadline,
-            None => match Duration::try_from_secs_f64(timeout).ok().and_then(|length| now.checked_add(length)) {
+            None => match Duration::try_from_secs_f64(timeout)
+                .ok()
+                .and_then(|length| now.checked_add(length))
+            {
                 Some(deadline) => *self.deadline.insert(deadline),
                 None => return Ok(None), // longer than the clock reaches
             },
@@ -128,7 +134,9 @@ impl Socket {
     /// Parks the greenlet until the descriptor may be ready, after the kernel said "not now".
     /// TimeoutError when the patience is over, `cancel_wait_ex` when the socket is closed meanwhile.
     pub(super) fn wait(&self, py: Python<'_>, direction: Direction, patience: &mut Patience) -> PyResult<()> {
-        let timeout_ns = patience.remaining()?.map(|left| i64::try_from(left.as_nanos()).unwrap_or(i64::MAX));
+        let timeout_ns = patience
+            .remaining()?
+            .map(|left| i64::try_from(left.as_nanos()).unwrap_or(i64::MAX));
         let descriptor = self.open_descriptor(py)?;
         self.refuse_second(py, direction)?;
         let ticket = arm(py)?;
@@ -175,11 +183,16 @@ impl Socket {
     }
 
     fn refuse_second(&self, py: Python<'_>, direction: Direction) -> PyResult<()> {
-        let Some(first) = self.waits().replace(direction, None) else { return Ok(()) };
+        let Some(first) = self.waits().replace(direction, None) else {
+            return Ok(());
+        };
         let holder = first.greenlet(py).clone();
         drop(self.waits().replace(direction, Some(first)));
         let name = holder.repr().map(|text| text.to_string()).unwrap_or_default();
-        Err(concurrent_use(py, format!("This socket is already used by another greenlet: {name}")))
+        Err(concurrent_use(
+            py,
+            format!("This socket is already used by another greenlet: {name}"),
+        ))
     }
 
     /// Has the loop of this wait adopt the descriptor. True if it is only borrowed: it has been
@@ -201,7 +214,12 @@ impl Socket {
         };
         drop(stale);
         if !known {
-            ticket.home().get().engine()?.adopt(descriptor).map_err(error_from_loop)?;
+            ticket
+                .home()
+                .get()
+                .engine()?
+                .adopt(descriptor)
+                .map_err(error_from_loop)?;
         }
         Ok(elsewhere)
     }
@@ -256,5 +274,7 @@ impl Socket {
 
 /// The error of a wait that was cancelled because the socket is being closed.
 fn cancelled(py: Python<'_>) -> PyErr {
-    names::socket_common(py, "cancel_wait_ex").and_then(|class| class.call0()).map_or_else(|error| error, PyErr::from_value)
+    names::socket_common(py, "cancel_wait_ex")
+        .and_then(|class| class.call0())
+        .map_or_else(|error| error, PyErr::from_value)
 }

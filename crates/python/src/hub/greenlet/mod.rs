@@ -319,7 +319,9 @@ impl GreenletObject {
         }
         this.forget_call(py);
         // SAFETY: the running greenlet is alive.
-        unsafe { greenlet::slot(Self::raw(slf)) }.locals().clear(slf.as_ptr().addr());
+        unsafe { greenlet::slot(Self::raw(slf)) }
+            .locals()
+            .clear(slf.as_ptr().addr());
     }
 
     fn link_to(slf: &Bound<'_, Self>, link: Link) {

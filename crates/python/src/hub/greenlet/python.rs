@@ -416,7 +416,11 @@ impl GreenletObject {
             Self::report_death_before_start(slf, args)?;
             return Ok(py.None());
         }
-        if Self::raw_dead(slf) { Ok(py.None()) } else { greenlet_base::raw_throw(slf.as_any(), args) }
+        if Self::raw_dead(slf) {
+            Ok(py.None())
+        } else {
+            greenlet_base::raw_throw(slf.as_any(), args)
+        }
     }
 
     /// A small number that no other living greenlet of this hub has.
