@@ -160,8 +160,7 @@ def reinit(hub=None):
             part._on_fork()
         elif hasattr(part, "on_fork"):
             part.on_fork()
-    # The threads of a pool that are gone must not be waited for: give the loop a turn to notice.
-    sleep(0.00001)
+    # Nothing is given a turn here: a child that goes on to exec or _exit must not run the parent's greenlets first.
 
 
 class _ResolverSlot:

@@ -47,6 +47,7 @@ __imports__ = [name for name in __imports__ if hasattr(_stdlib, name)]
 __extra__ = ["list2cmdline"]
 
 _OriginalPopen = _get_original("subprocess", "Popen")
+_close = _get_original("os", "close")
 
 # The functions below look up everything they use here.
 copy_globals(
@@ -80,7 +81,13 @@ class Popen(_OriginalPopen):
     def __init__(self, args, bufsize=-1, *more, threadpool=None, **keywords):
         self.result = AsyncResult()
         self._bufsize = -1 if bufsize is None else bufsize
-        super().__init__(args, bufsize, *more, **keywords)
+        self._unopened = []  # the parent's ends of pipes, as long as no file has taken them over
+        try:
+            super().__init__(args, bufsize, *more, **keywords)
+        except BaseException:
+            for descriptor in self._unopened:
+                _close(descriptor)
+            raise
 
     # -- starting -------------------------------------------------------------------------------------------------------
 
@@ -88,7 +95,8 @@ class Popen(_OriginalPopen):
         # The parent's ends are kept from the base class, which would open them as blocking files.
         handles = super()._get_handles(stdin, stdout, stderr)
         self._all_handles = handles
-        p2cread, _, _, c2pwrite, _, errwrite = handles
+        p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite = handles
+        self._unopened = [end for end in (p2cwrite, c2pread, errread) if end != -1]
         return p2cread, -1, -1, c2pwrite, -1, errwrite
 
     def _execute_child(self, *arguments):
@@ -114,10 +122,13 @@ class Popen(_OriginalPopen):
 
     def _open(self, descriptor, mode):
         if not self.text_mode:
-            return FileObject(descriptor, mode + "b", self._bufsize)
+            stream = FileObject(descriptor, mode + "b", self._bufsize)
+            self._unopened.remove(descriptor)
+            return stream
         by_line = self._bufsize == 1
         size = -1 if self._bufsize in (0, 1) else self._bufsize
         stream = FileObject(descriptor, mode, size, encoding=self.encoding, errors=self.errors)
+        self._unopened.remove(descriptor)
         if mode == "w":
             stream.reconfigure(write_through=True, line_buffering=by_line)
         return stream
