@@ -13,10 +13,10 @@ mod python;
 
 use std::cell::{Cell, UnsafeCell};
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyBaseException, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyTraceback, PyTuple, PyType};
 use verdigris_loop::{Key, SoonKey};
 
 use crate::greenlet::{self, PyGreenlet};
@@ -47,7 +47,8 @@ enum Start {
 enum Result_ {
     Unknown,
     Value(Py<PyAny>),
-    Error(PyErr),
+    /// The exception, and its traceback when it ended the greenlet: raising it elsewhere makes its own longer.
+    Error(Py<PyBaseException>, Option<Py<PyTraceback>>),
 }
 
 /// A greenlet that is started by the hub and tells others when it is done.
@@ -190,11 +191,17 @@ impl GreenletObject {
     }
 
     fn error(&self, py: Python<'_>) -> Option<PyErr> {
-        // SAFETY: one step.
-        match unsafe { &*self.result.get() } {
-            Result_::Error(error) => Some(error.clone_ref(py)),
-            _ => None,
-        }
+        // SAFETY: cloned in one step.
+        let (error, traceback) = match unsafe { &*self.result.get() } {
+            Result_::Error(error, traceback) => (
+                error.clone_ref(py),
+                traceback.as_ref().map(|traceback| traceback.clone_ref(py)),
+            ),
+            _ => return None,
+        };
+        let error = PyErr::from_value(error.into_bound(py).into_any());
+        error.set_traceback(py, traceback.map(|traceback| traceback.into_bound(py)));
+        Some(error)
     }
 
     fn value(&self, py: Python<'_>) -> Option<Py<PyAny>> {
@@ -257,7 +264,8 @@ impl GreenletObject {
             return;
         }
         let shown = error.clone_ref(py);
-        Self::finish(slf, Result_::Error(error));
+        let traceback = error.traceback(py).map(Bound::unbind);
+        Self::finish(slf, Result_::Error(error.into_value(py), traceback));
         match object::current(py) {
             Ok(hub) => {
                 let report = (slf, shown.get_type(py), shown.value(py), shown.traceback(py));

@@ -531,7 +531,10 @@ impl GreenletObject {
             match &*self.result.get() {
                 Result_::Unknown => {}
                 Result_::Value(value) => visit.call(value)?,
-                Result_::Error(_) => {}
+                Result_::Error(error, traceback) => {
+                    visit.call(error)?;
+                    visit.call(traceback)?;
+                }
             }
             (*self.site.get()).traverse(&visit)?;
         }
