@@ -151,9 +151,17 @@ def choose(world, me, choice, depth):
         target = world.pick_raw(pick)
         return ("sleep0",) if target is None else (name, target)
     if name == "wait_any":
-        return (name, tuple(dict.fromkeys(world.pick(choice.randrange(1 << 30)) for _ in range(3))), choice.random() < 0.5)
+        return (
+            name,
+            tuple(dict.fromkeys(world.pick(choice.randrange(1 << 30)) for _ in range(3))),
+            choice.random() < 0.5,
+        )
     if name.startswith("event"):
-        return (name, pick % world.EVENTS, pick // 7 % len(DELAYS)) if name.endswith("timeout") else (name, pick % world.EVENTS)
+        return (
+            (name, pick % world.EVENTS, pick // 7 % len(DELAYS))
+            if name.endswith("timeout")
+            else (name, pick % world.EVENTS)
+        )
     if name in ("acquire", "release"):
         return (name, pick % world.SEMAPHORES)
     if name == "acquire_timeout":
@@ -254,10 +262,16 @@ class Real(World):
         self.closed = True
         prepare.stop()
         prepare.close()
+        for number in self.raw:
+            # One that waits for an event holds it, and is held by it: only its end frees them, here and in gevent.
+            if self.objects[number]:
+                hub.loop.run_callback(self.objects[number].throw)
+                hub.join()
         self.drop()
         gc.collect()
         hub.join()
         gc.collect()
+        hub.loop.verify()
         del hub.handle_error
         lost = [number for number, reference in self.gone if reference() is not None]
         assert not lost, f"greenlets that were not freed: {lost}"
@@ -511,6 +525,7 @@ class ModelEvent:
     def __init__(self, count, tells_all):
         self.count = count
         self.tells_all = tells_all
+        self.due = deque()  # of an event: who was there when it was set, and who came while those are being told
         self.links = deque()
         self.telling = False
 
@@ -762,7 +777,12 @@ class Model(World):
     # links
 
     def tell_soon(self, source):
-        if source.links and not source.telling:
+        waiting = source.links
+        if isinstance(source, ModelEvent) and source.tells_all:
+            waiting = source.due
+            waiting.extend(source.links)
+            source.links.clear()
+        if waiting and not source.telling:
             source.telling = True
             tell = self.tell_event if isinstance(source, ModelEvent) else self.tell
             self.queue.append(lambda: tell(source))
@@ -773,13 +793,13 @@ class Model(World):
         greenlet.telling = False
 
     def tell_event(self, event):
-        """Of an event, all who are there when it begins are told, set or not; of a semaphore, as long as it is free."""
-        last = event.links[-1] if event.links else None
-        while event.links and (event.tells_all or event.ready()):
-            link = event.links.popleft()
-            link()
-            if link is last and event.tells_all:
-                break
+        """Of an event, all who are due are told, set or not; of a semaphore, as long as it is free."""
+        if event.tells_all:
+            while event.due:
+                event.due.popleft()()
+        else:
+            while event.links and event.ready():
+                event.links.popleft()()
         event.telling = False
         if event.ready():
             self.tell_soon(event)
@@ -790,9 +810,11 @@ class Model(World):
             self.tell_soon(greenlet)
 
     @staticmethod
-    def remove_link(greenlet, link):
-        if link in greenlet.links:
-            greenlet.links.remove(link)
+    def remove_link(source, link):
+        for links in (source.links, getattr(source, "due", ())):
+            if link in links:
+                links.remove(link)
+                break
 
     def park_on(self, me, target, end, delay=None, line=()):
         """Waits until `target` is done, or `delay` has passed."""
@@ -801,7 +823,9 @@ class Model(World):
         def link():
             self.wake(wait)
 
-        self.add_link(target, link)
+        target.links.append(link)
+        if target.ready() and not isinstance(target, ModelEvent):
+            self.tell_soon(target)
         wait.undo.append(lambda: self.remove_link(target, link))
         if delay is not None:
             self.time_out(wait, delay, line)
@@ -1012,10 +1036,10 @@ class Model(World):
     def wait_event(self, me, event, delay=None, line=()):
         if event.ready() and not event.telling:
             return ("value", True)
-        if event.ready():
-            delay = None
         outcome = self.park_on(me, event, lambda: ("value", not wait.timed_out), delay, line)
         wait = outcome[1]
+        if event.ready():
+            event.due.append(event.links.pop())
         return outcome
 
     def do_event_wait(self, me, event):
@@ -1077,7 +1101,12 @@ def library(genuine=False):
     import gevent.lock
     import greenlet
 
-    names = types.SimpleNamespace(greenlet=greenlet.greenlet, Event=gevent.event.Event, Semaphore=gevent.lock.Semaphore, get_hub=gevent.hub.get_hub)
+    names = types.SimpleNamespace(
+        greenlet=greenlet.greenlet,
+        Event=gevent.event.Event,
+        Semaphore=gevent.lock.Semaphore,
+        get_hub=gevent.hub.get_hub,
+    )
     for name in ("getcurrent", "spawn", "sleep", "Greenlet", "GreenletExit", "Timeout", "wait"):
         setattr(names, name, getattr(gevent, name))
     gevent.setswitchinterval(1000)
@@ -1124,3 +1153,6 @@ def main():
         seed += 1
     print(f"{seed - options.first} programs, {lines} lines agree")
 
+
+if __name__ == "__main__":
+    main()

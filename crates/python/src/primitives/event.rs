@@ -94,12 +94,14 @@ impl EventObject {
             return Ok(true);
         }
         let limit = Limit::begin(py, timeout)?;
-        let ended = base.park(py, this.flag.get(), limit.nanoseconds());
+        let set_before = this.flag.get();
+        let ended = base.park(py, set_before, limit.nanoseconds());
         limit.end();
         match ended {
             Ok(Ended::Told) => Ok(true),
-            Ok(Ended::TimedOut) => Ok(this.flag.get()),
-            Err(error) if limit.is(py, &error) => Ok(this.flag.get()),
+            // Also if it was set meanwhile: who returns True has been told.
+            Ok(Ended::TimedOut) => Ok(set_before),
+            Err(error) if limit.is(py, &error) => Ok(set_before),
             Err(error) => Err(error),
         }
     }
