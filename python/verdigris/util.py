@@ -181,8 +181,8 @@ class GreenletTree:
     @staticmethod
     def _spawner_of(greenlet):
         """Who has spawned it; None if nobody is known, or it is the root of a thread."""
-        reference = getattr(greenlet, "spawning_greenlet", None)
-        return (reference() if reference is not None else None) or greenlet.parent
+        spawner = _spawner(greenlet)
+        return greenlet.parent if spawner is None else spawner
 
     # -- as text --
 
@@ -211,7 +211,7 @@ def _order(tree):
 
 
 class _Text:
-    """Draws trees: children are set off by `+---`, and lines about a greenlet by `:`, as long as something follows."""
+    """Draws trees: children are set off by `+---`, and `:` or `|` leads on to the next branch."""
 
     def __init__(self, details):
         self.details = details
@@ -226,17 +226,16 @@ class _Text:
             self.tree(child, depth + 1)
 
     def finish(self):
+        last_branch = max((i for i, (depth, begins, _) in enumerate(self.lines) if begins and depth == 1), default=len(self.lines))
         result = []
-        last_beginning = max(i for i, line in enumerate(self.lines) if line[1])
         for i, (depth, begins, text) in enumerate(self.lines):
-            if depth == 0:
-                margin = "" if begins else (" :    " if i < last_beginning else "      ")
-            elif begins:
-                margin = " +--- " if depth == 1 else " |    " + "     " * (depth - 2) + "+--- "
+            more = i < last_branch  # another branch follows
+            if not begins:
+                margin = (" :" if more else "  ").ljust(6 * (depth + 1))
+            elif depth < 2:
+                margin = " +--- " * depth
             else:
-                follows = i < last_beginning
-                margin = (" :" if follows else "  ") + "    " + "     " * (depth - 1) + " " * 5
-                margin = margin[: 12 + 5 * (depth - 1)].ljust(12 + 5 * (depth - 1))
+                margin = (" |" if more else "  ").ljust(5 * depth - 4) + "+--- "
             result.append(margin + text)
         return result
 
@@ -244,16 +243,14 @@ class _Text:
         title = repr(greenlet)
         if greenlet.parent is None:
             return title
+        finished = getattr(greenlet, "ready", lambda: False)()
         if not greenlet:
-            if not getattr(greenlet, "started", True) or not hasattr(greenlet, "ready"):
-                title += "; not running"
-            else:
-                title += "; finished"
-        if self.details is not None and getattr(greenlet, "ready", lambda: False)():
-            if getattr(greenlet, "exception", None) is not None:
+            title += "; finished" if finished else "; not running"
+        if self.details is not None and finished:
+            if greenlet.exception is not None:
                 title += f" with exception {greenlet.exception!r}"
-            elif getattr(greenlet, "value", None) is not None:
-                title += " with value " + repr(greenlet.value)[:42]
+            elif greenlet.value is not None:
+                title += " with value " + repr(greenlet.value)[:30]
         return title
 
     def _about(self, greenlet):
