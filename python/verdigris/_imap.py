@@ -40,7 +40,7 @@ class IMapUnordered(Greenlet):
         self._zipped = _zipped
         self._room = Semaphore(maxsize) if maxsize else None
         self.maxsize = maxsize
-        self._results = deque()
+        self.queue = deque()
         self._available = Semaphore(0)
         self._working = 0
         self._exhausted = False
@@ -70,7 +70,7 @@ class IMapUnordered(Greenlet):
 
     def _fetch(self):
         self._available.acquire()
-        return self._results.popleft()
+        return self.queue.popleft()
 
     next = __next__
 
@@ -101,7 +101,7 @@ class IMapUnordered(Greenlet):
         self._deliver(value)
 
     def _deliver(self, value):
-        self._results.append(value)
+        self.queue.append(value)
         self._available.release()
 
     def _maybe_end(self):

@@ -5,7 +5,7 @@ from queue import Full as QueueFull
 from verdigris._imap import IMap, IMapUnordered
 from verdigris.event import Event
 from verdigris.greenlet import Greenlet, joinall
-from verdigris.hub import GreenletExit
+from verdigris.hub import GreenletExit, getcurrent
 from verdigris.hub import kill as _kill
 from verdigris.lock import DummySemaphore, Semaphore
 from verdigris.timeout import Timeout
@@ -233,8 +233,8 @@ class Group(GroupMappingMixin):
         if greenlet not in self.dying and greenlet in self.greenlets:
             greenlet.kill(exception, block=False)
             self.dying.add(greenlet)
-        if block:
-            greenlet.join(timeout)
+            if block:
+                greenlet.join(timeout)
 
     def full(self):
         """Whether there is no room; a plain group always has some."""
@@ -242,6 +242,13 @@ class Group(GroupMappingMixin):
 
     def wait_available(self, timeout=None):
         """Waits until there is room: at once."""
+
+    def _apply_immediately(self):
+        # One of ours that waited for another of ours could wait for room that it takes up itself.
+        return getcurrent() in self
+
+    def _apply_async_use_greenlet(self):
+        return self.full()
 
 
 class PoolFull(QueueFull):
