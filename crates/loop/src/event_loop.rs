@@ -96,7 +96,7 @@ impl<T> Loop<T> {
     where
         T: Copy,
     {
-        crate::fork::watch();
+        crate::backend::fork::watch();
         Loop {
             slab: Slab::new(),
             timers: Heap::new(),
@@ -124,7 +124,7 @@ impl<T> Loop<T> {
             io_collect_ns: 0,
             last_poll_ns: i64::MIN / 2,
             flags,
-            fork_generation: crate::fork::generation(),
+            fork_generation: crate::backend::fork::generation(),
             forked: false,
             suspended_at_ns: 0,
             expired: Vec::new(),
@@ -262,7 +262,23 @@ impl<T: Copy> Loop<T> {
     /// After a fork, in the child: the next iteration begins anew with kernel objects of its own (LV-L14).
     pub fn reinit(&mut self) {
         self.forked = true;
-        self.fork_generation = crate::fork::generation();
+        self.fork_generation = crate::backend::fork::generation();
+    }
+
+    /// Ends everything: stops and frees all watchers and waits, empties the run-soon queue, and returns the payloads,
+    /// for a caller whose payloads own something. To be called before the loop is dropped.
+    pub fn take_payloads(&mut self) -> Vec<T> {
+        let mut payloads = Vec::new();
+        let all: Vec<u32> = self.slab.iter().map(|(index, _)| index).collect();
+        for index in all {
+            payloads.extend(self.cancel_index(index));
+        }
+        self.take_queued();
+        while let Some(data) = self.soon.pop() {
+            self.active -= 1;
+            payloads.push(data);
+        }
+        payloads
     }
 
     /// The backend's bit (LV-C04); 0 for the scripted one.

@@ -1,38 +1,56 @@
 //! Deadlines in order: a 4-ary heap (LV-D1), FIFO among equal deadlines (DD-03).
 //!
 //! ```text
-//!   nodes       [0 1 2 unused] root=3 | 4 5 6 7 | 8 9 10 11 | ...     16 bytes each: the four children of a node
-//!   positions   id -> place in nodes                                  begin at a multiple of four, side by side
+//!   lines       [. . . root] [child child child child] [grandchildren of the first child] ...
+//!   positions   id -> place in the lines
 //! ```
 //!
-//! Four children and not two: the tree is half as deep, and choosing among four neighbours costs one cache line.
+//! Four children and not two: the tree is half as deep, and the four children of a node are one cache line.
 //! The positions are an array of their own instead of a field in the watcher, because moving a node writes one, and
 //! four bytes per watcher stay in the cache where the watchers themselves do not.
 //!
-//! The order is (deadline, sequence): libev leaves the order of equal deadlines to luck (LV-Q05); here the one
-//! started first comes first. The sequence is 32 bits and compared by wrapping difference: it only has to order
-//! timers of one and the same nanosecond.
+//! A node is one number: the deadline, then a running number, then the id. So equal deadlines are ordered by their
+//! start (libev leaves that to luck, LV-Q05), and a comparison is one without a branch. The running number has 32 bits;
+//! when it has run out, the nodes are numbered anew in their order.
 
 const ROOT: usize = 3;
 const ARITY: usize = 4;
 const ABSENT: u32 = u32::MAX;
 
-#[derive(Copy, Clone)]
-struct Node {
-    at: i64,
-    sequence: u32,
-    id: u32,
-}
+/// Deadline (the high 64 bits), running number (the next 32), id (the low 32).
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Node(u128);
+
+/// Later than every node: fills the places that are none.
+const NOWHERE: Node = Node(u128::MAX);
 
 impl Node {
-    fn before(&self, other: &Node) -> bool {
-        self.at < other.at || self.at == other.at && (self.sequence.wrapping_sub(other.sequence) as i32) < 0
+    fn new(at: i64, sequence: u32, id: u32) -> Node {
+        // Flipping the sign bit makes the order of signed numbers that of unsigned ones.
+        let at = (at as u64) ^ (1 << 63);
+        Node(u128::from(at) << 64 | u128::from(sequence) << 32 | u128::from(id))
+    }
+
+    fn at(self) -> i64 {
+        ((self.0 >> 64) as u64 ^ (1 << 63)) as i64
+    }
+
+    fn id(self) -> u32 {
+        self.0 as u32
     }
 }
 
+/// Four siblings.
+#[derive(Copy, Clone)]
+#[repr(align(64))]
+struct Line([Node; ARITY]);
+
 /// Deadlines of ids, the earliest first.
 pub(crate) struct Heap {
-    nodes: Vec<Node>,
+    /// The places after the last node hold `NOWHERE`.
+    lines: Vec<Line>,
+    /// One more than the place of the last node.
+    end: usize,
     positions: Vec<u32>,
     sequence: u32,
 }
@@ -40,39 +58,31 @@ pub(crate) struct Heap {
 impl Heap {
     pub(crate) fn new() -> Heap {
         Heap {
-            nodes: vec![
-                Node {
-                    at: i64::MIN,
-                    sequence: 0,
-                    id: ABSENT
-                };
-                ROOT
-            ],
+            lines: vec![Line([NOWHERE; ARITY])],
+            end: ROOT,
             positions: Vec::new(),
             sequence: 0,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.nodes.len() - ROOT
+        self.end - ROOT
     }
 
     /// The earliest deadline.
     pub(crate) fn first_at(&self) -> Option<i64> {
-        self.nodes.get(ROOT).map(|node| node.at)
+        (self.end > ROOT).then(|| self.node(ROOT).at())
     }
 
     /// The earliest entry if its deadline is strictly before `now` (LV-T3): it stays in the heap.
     pub(crate) fn due(&self, now: i64) -> Option<(u32, i64)> {
-        self.nodes
-            .get(ROOT)
-            .filter(|node| node.at < now)
-            .map(|node| (node.id, node.at))
+        let first = self.node(ROOT);
+        (self.end > ROOT && first.at() < now).then(|| (first.id(), first.at()))
     }
 
     /// The deadline of `id`.
     pub(crate) fn at(&self, id: u32) -> Option<i64> {
-        self.position(id).map(|position| self.nodes[position].at)
+        self.position(id).map(|position| self.node(position).at())
     }
 
     /// Adds `id`, which must not be in the heap.
@@ -81,24 +91,27 @@ impl Heap {
         if self.positions.len() <= id as usize {
             self.positions.resize(id as usize + 1, ABSENT);
         }
-        let node = Node {
-            at,
-            sequence: self.next_sequence(),
-            id,
-        };
-        self.nodes.push(node);
-        self.sift_up(self.nodes.len() - 1, node);
+        let node = Node::new(at, self.next_sequence(), id);
+        if self.end == self.lines.len() * ARITY {
+            self.lines.push(Line([NOWHERE; ARITY]));
+        }
+        self.end += 1;
+        self.sift_up(self.end - 1, node);
     }
 
     /// Takes `id` out; its deadline.
     pub(crate) fn remove(&mut self, id: u32) -> Option<i64> {
         let hole = self.position(id)?;
-        let at = self.nodes[hole].at;
+        let at = self.node(hole).at();
         self.positions[id as usize] = ABSENT;
-        if let Some(last) = self.nodes.pop()
-            && hole < self.nodes.len()
-        {
+        self.end -= 1;
+        let last = self.node(self.end);
+        *self.node_mut(self.end) = NOWHERE;
+        if hole < self.end {
             self.settle(hole, last);
+        }
+        if self.end + 2 * ARITY < self.lines.len() * ARITY {
+            self.lines.pop();
         }
         Some(at)
     }
@@ -107,11 +120,7 @@ impl Heap {
     pub(crate) fn update(&mut self, id: u32, at: i64) {
         match self.position(id) {
             Some(position) => {
-                let node = Node {
-                    at,
-                    sequence: self.next_sequence(),
-                    id,
-                };
+                let node = Node::new(at, self.next_sequence(), id);
                 self.settle(position, node);
             }
             None => self.push(id, at),
@@ -120,24 +129,30 @@ impl Heap {
 
     /// Adds `by` to every deadline: the order does not change (LV-R17).
     pub(crate) fn shift_all(&mut self, by: i64) {
-        for node in self.nodes.iter_mut().skip(ROOT) {
-            node.at = node.at.saturating_add(by);
+        for position in ROOT..self.end {
+            let node = self.node(position);
+            let shifted = Node::new(node.at().saturating_add(by), (node.0 >> 32) as u32, node.id());
+            *self.node_mut(position) = shifted;
         }
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = u32> + '_ {
-        self.nodes.iter().skip(ROOT).map(|node| node.id)
+        (ROOT..self.end).map(|position| self.node(position).id())
     }
 
     /// Checks what must always hold (LV-R20).
     pub(crate) fn verify(&self) -> Result<(), String> {
-        for (position, node) in self.nodes.iter().enumerate().skip(ROOT) {
-            if self.position(node.id) != Some(position) {
-                return Err(format!("heap: id {} is at {position}, recorded elsewhere", node.id));
+        for position in ROOT..self.end {
+            let node = self.node(position);
+            if self.position(node.id()) != Some(position) {
+                return Err(format!("heap: id {} is at {position}, recorded elsewhere", node.id()));
             }
-            if position > ROOT && node.before(&self.nodes[parent(position)]) {
+            if position > ROOT && node < self.node(parent(position)) {
                 return Err(format!("heap: the node at {position} is due before its parent"));
             }
+        }
+        if (self.end..self.lines.len() * ARITY).any(|position| self.node(position) != NOWHERE) {
+            return Err("heap: a node after the last".into());
         }
         let recorded = self.positions.iter().filter(|&&position| position != ABSENT).count();
         if recorded != self.len() {
@@ -147,8 +162,21 @@ impl Heap {
     }
 
     fn next_sequence(&mut self) -> u32 {
-        self.sequence = self.sequence.wrapping_add(1);
+        if self.sequence == u32::MAX {
+            self.renumber();
+        }
+        self.sequence += 1;
         self.sequence
+    }
+
+    /// Numbers the nodes anew; sorted, they are a heap.
+    fn renumber(&mut self) {
+        let mut nodes: Vec<Node> = (ROOT..self.end).map(|position| self.node(position)).collect();
+        nodes.sort_unstable();
+        for (sequence, node) in nodes.iter().enumerate() {
+            self.place(ROOT + sequence, Node::new(node.at(), sequence as u32, node.id()));
+        }
+        self.sequence = nodes.len() as u32;
     }
 
     fn position(&self, id: u32) -> Option<usize> {
@@ -160,7 +188,7 @@ impl Heap {
 
     /// Puts `node` into the hole at `position`, or where it belongs instead.
     fn settle(&mut self, position: usize, node: Node) {
-        if position > ROOT && node.before(&self.nodes[parent(position)]) {
+        if position > ROOT && node < self.node(parent(position)) {
             self.sift_up(position, node);
         } else {
             self.sift_down(position, node);
@@ -170,10 +198,10 @@ impl Heap {
     fn sift_up(&mut self, mut hole: usize, node: Node) {
         while hole > ROOT {
             let above = parent(hole);
-            if !node.before(&self.nodes[above]) {
+            if node >= self.node(above) {
                 break;
             }
-            self.place(hole, self.nodes[above]);
+            self.place(hole, self.node(above));
             hole = above;
         }
         self.place(hole, node);
@@ -182,28 +210,34 @@ impl Heap {
     fn sift_down(&mut self, mut hole: usize, node: Node) {
         loop {
             let first = first_child(hole);
-            let end = (first + ARITY).min(self.nodes.len());
-            if first >= end {
+            if first >= self.end {
                 break;
             }
-            let mut least = first;
-            for child in first + 1..end {
-                if self.nodes[child].before(&self.nodes[least]) {
-                    least = child;
-                }
-            }
-            if !self.nodes[least].before(&node) {
+            // Places after the last node are later than all, so all four can be compared.
+            let Line([a, b, c, d]) = self.lines[first / ARITY];
+            let (ab, left) = if b < a { (b, 1) } else { (a, 0) };
+            let (cd, right) = if d < c { (d, 3) } else { (c, 2) };
+            let (least, offset) = if cd < ab { (cd, right) } else { (ab, left) };
+            if least >= node {
                 break;
             }
-            self.place(hole, self.nodes[least]);
-            hole = least;
+            self.place(hole, least);
+            hole = first + offset;
         }
         self.place(hole, node);
     }
 
+    fn node(&self, position: usize) -> Node {
+        self.lines[position / ARITY].0[position % ARITY]
+    }
+
+    fn node_mut(&mut self, position: usize) -> &mut Node {
+        &mut self.lines[position / ARITY].0[position % ARITY]
+    }
+
     fn place(&mut self, position: usize, node: Node) {
-        self.nodes[position] = node;
-        self.positions[node.id as usize] = position as u32;
+        *self.node_mut(position) = node;
+        self.positions[node.id() as usize] = position as u32;
     }
 }
 
@@ -226,7 +260,7 @@ mod tests {
     /// LV-D1: a node of 16 bytes, and children that share a cache line.
     #[test]
     fn four_children_share_a_cache_line() {
-        assert_eq!(size_of::<Node>(), 16);
+        assert_eq!((size_of::<Node>(), size_of::<Line>(), align_of::<Line>()), (16, 64, 64));
         for position in ROOT..200 {
             assert_eq!(first_child(position) % ARITY, 0);
             for child in first_child(position)..first_child(position) + ARITY {
@@ -256,6 +290,37 @@ mod tests {
         heap.push(0, 10);
         assert_eq!(heap.due(10), None);
         assert_eq!(heap.due(11), Some((0, 10)));
+    }
+
+    /// The running number runs out in the middle of equal deadlines.
+    #[test]
+    fn numbered_anew() {
+        let mut heap = Heap::new();
+        heap.sequence = u32::MAX - 50;
+        for id in 0..100 {
+            heap.push(id, 7);
+        }
+        heap.push(100, 6);
+        assert_eq!(heap.verify(), Ok(()));
+        assert_eq!(heap.remove(100), Some(6));
+        for id in 0..100 {
+            assert_eq!(heap.due(8), Some((id, 7)));
+            heap.remove(id);
+        }
+    }
+
+    /// The extreme deadlines are ordered like all others.
+    #[test]
+    fn extreme_deadlines() {
+        let mut heap = Heap::new();
+        for (id, at) in [(0, i64::MAX), (1, 0), (2, i64::MIN), (3, -1)] {
+            heap.push(id, at);
+        }
+        for (id, at) in [(2, i64::MIN), (3, -1), (1, 0)] {
+            assert_eq!(heap.due(1), Some((id, at)));
+            heap.remove(id);
+        }
+        assert_eq!((heap.due(i64::MAX), heap.first_at()), (None, Some(i64::MAX)));
     }
 
     proptest! {

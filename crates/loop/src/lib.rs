@@ -41,7 +41,6 @@ mod error;
 mod event_loop;
 mod events;
 mod fds;
-mod fork;
 mod heap;
 mod internal;
 mod key;

@@ -344,7 +344,7 @@ impl<T: Copy> Loop<T> {
     }
 
     /// Moves what other threads queued to the end of the queue.
-    fn take_queued(&mut self) {
+    pub(crate) fn take_queued(&mut self) {
         if self.shared.has_queued() {
             let mut queued = std::mem::take(&mut self.queued);
             self.shared.take_queued(&mut queued);
@@ -559,7 +559,7 @@ impl<T: Copy> Loop<T> {
 
     /// Costs one load, so it is always done: a child that forgets a socket must not touch its parent's epoll.
     pub(crate) fn notice_fork(&mut self) {
-        if crate::fork::generation() != self.fork_generation {
+        if crate::backend::fork::generation() != self.fork_generation {
             self.reinit();
         }
     }

@@ -768,3 +768,21 @@ fn outdated_keys() {
     assert_eq!(event_loop.cancel(wait), Some("w"));
     assert_eq!(event_loop.active_count(), 0);
 }
+
+/// What the payloads own can be given back when the loop ends.
+#[test]
+fn payloads_are_returned() {
+    let (mut event_loop, _script) = scripted();
+    started(&mut event_loop, timer(1), "timer");
+    started(&mut event_loop, Spec::Idle, "idle");
+    event_loop.insert(io(3), "inactive").unwrap();
+    event_loop.wait_io(4, Events::READ, "wait").unwrap();
+    event_loop.call_soon("soon");
+    event_loop.remote().call_soon_threadsafe("remote");
+    let mut payloads = event_loop.take_payloads();
+    payloads.sort_unstable();
+    assert_eq!(payloads, ["idle", "inactive", "remote", "soon", "timer", "wait"]);
+    assert_eq!(event_loop.active_count(), 0);
+    assert!(trace(&mut event_loop, Mode::Default).is_empty());
+    event_loop.verify().unwrap();
+}

@@ -11,6 +11,7 @@
 //! * `recreate` begins anew with kernel objects of its own (after a fork), knowing no fd but the waker.
 
 mod epoll;
+pub(crate) mod fork;
 mod poll;
 mod scripted;
 mod select;
