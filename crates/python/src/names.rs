@@ -5,7 +5,7 @@
 
 use pyo3::prelude::*;
 
-/// An attribute of a module of the package.
+/// An attribute of a module.
 fn attribute<'py>(py: Python<'py>, module: &str, name: &str) -> PyResult<Bound<'py, PyAny>> {
     py.import(module)?.getattr(name)
 }
@@ -13,6 +13,11 @@ fn attribute<'py>(py: Python<'py>, module: &str, name: &str) -> PyResult<Bound<'
 /// A class of `verdigris.exceptions`.
 pub(crate) fn exception<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     attribute(py, "verdigris.exceptions", name)
+}
+
+/// `os.stat_result`, from the module that has it without importing `os`.
+pub(crate) fn stat_result(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    attribute(py, "posix", "stat_result")
 }
 
 /// The class that `get_hub()` makes hubs of.

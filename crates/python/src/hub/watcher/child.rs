@@ -21,7 +21,14 @@ unsafe impl Sync for ChildWatcher {}
 
 impl ChildWatcher {
     fn status(slf: &Bound<'_, Self>) -> (i32, i32) {
-        slf.get().told.get().unwrap_or((0, 0))
+        if let Some(told) = slf.get().told.get() {
+            return told;
+        }
+        let this = slf.as_super().get();
+        match (this.key.get(), this.home.get().engine()) {
+            (Some(key), Ok(engine)) => engine.child_status(key).unwrap_or((0, 0)),
+            _ => (0, 0),
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! Watchers of a path's attributes.
 
 use pyo3::prelude::*;
-use verdigris_loop::Spec;
+use pyo3::types::PyTuple;
+use verdigris_loop::{Attributes, Spec};
 
 use super::{WatcherObject, made};
+use crate::hub::error;
 use crate::hub::event_loop::LoopObject;
 use crate::hub::limit::nanoseconds;
+use crate::names;
 
 /// Watches a path's attributes.
 #[pyclass(name = "stat", module = "verdigris.core", extends = WatcherObject, frozen)]
@@ -21,6 +24,35 @@ impl StatWatcher {
         }
     }
 
+    /// The path's attributes (an `os.stat_result`) as they were last seen; None if it was not there.
+    #[getter]
+    fn attr(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        let base = slf.as_super();
+        let key = WatcherObject::ensure_key(base)?;
+        let engine = base.get().home.get().engine()?;
+        if !engine.is_active(key) {
+            let now = engine.stat_now(key).map_err(error::from_loop)?;
+            return result(slf.py(), &now);
+        }
+        let (_, now) = engine.stat_attributes(key).map_err(error::from_loop)?;
+        result(slf.py(), &now)
+    }
+
+    /// The attributes before the last change; None if it was not there.
+    #[getter]
+    fn prev(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        let base = slf.as_super();
+        let key = WatcherObject::ensure_key(base)?;
+        let (before, _) = base
+            .get()
+            .home
+            .get()
+            .engine()?
+            .stat_attributes(key)
+            .map_err(error::from_loop)?;
+        result(slf.py(), &before)
+    }
+
     /// Seconds between two looks, where the system does not tell of changes.
     #[getter]
     fn interval(slf: &Bound<'_, Self>) -> f64 {
@@ -29,6 +61,39 @@ impl StatWatcher {
             _ => 0.0,
         }
     }
+}
+
+/// Attributes as `os.stat_result`, which takes them in this order; times whole, then exact.
+fn result(py: Python<'_>, attributes: &Attributes) -> PyResult<Option<Py<PyAny>>> {
+    if attributes.nlink == 0 {
+        return Ok(None);
+    }
+    const SECOND_NS: i64 = 1_000_000_000;
+    let times = [attributes.atime_ns, attributes.mtime_ns, attributes.ctime_ns];
+    let [accessed, modified, changed] = times.map(|time_ns| time_ns.div_euclid(SECOND_NS));
+    let [accessed_exactly, modified_exactly, changed_exactly] = times.map(|time_ns| time_ns as f64 * 1e-9);
+    let fields = (
+        (
+            attributes.mode,
+            attributes.ino,
+            attributes.dev,
+            attributes.nlink,
+            attributes.uid,
+            attributes.gid,
+            attributes.size,
+        ),
+        (accessed, modified, changed),
+        (accessed_exactly, modified_exactly, changed_exactly),
+        times,
+    );
+    let (file, whole, exact, times_ns) = fields;
+    let mut all: Vec<Bound<'_, PyAny>> = file.into_pyobject(py)?.iter().collect();
+    all.extend(whole.into_pyobject(py)?.iter());
+    all.extend(exact.into_pyobject(py)?.iter());
+    all.extend(times_ns.into_pyobject(py)?.try_iter()?.collect::<PyResult<Vec<_>>>()?);
+    names::stat_result(py)?
+        .call1((PyTuple::new(py, all)?,))
+        .map(|made| Some(made.unbind()))
 }
 
 pub(in crate::hub) fn new_stat(
