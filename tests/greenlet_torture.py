@@ -301,7 +301,7 @@ class World:
                 del last
             except Boom as boom:
                 self.note("late", boom.args)
-        gc.collect()
+        self.collect()
         return self.events, self.digest.hexdigest()
 
 

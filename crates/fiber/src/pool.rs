@@ -10,7 +10,7 @@
 //!   release:   warm if there is room, else emptied -> cold
 //! ```
 //!
-//! Past a number of live stacks new ones are made in a smaller size: what a stack costs without being used is its share of
+//! Past certain numbers of live stacks new ones are made in smaller sizes: what a stack costs without being used is its share of
 //! the page tables, 2 KB for one of 1 MiB. Every size is a class with slabs and free lists of its own.
 //!
 //! The pool is behind a lock which is held for the length of a push or a pop (or a system call), never while foreign code runs.
@@ -57,8 +57,8 @@ struct Inner {
     classes: Vec<Class>,
     /// What new stacks are made as.
     present: usize,
-    /// Smaller stacks past this number in use.
-    crowd: Option<(usize, usize)>,
+    /// From how many in use on another class is made, in ascending order.
+    crowds: Vec<(usize, usize)>,
     guards: Guards,
     warm_limit: usize,
     statistics: Statistics,
@@ -82,7 +82,7 @@ impl StackPool {
             inner: Mutex::new(Inner {
                 classes: vec![Class::new(size)],
                 present: 0,
-                crowd: None,
+                crowds: Vec::new(),
                 guards,
                 warm_limit: WARM_LIMIT,
                 statistics: Statistics::default(),
@@ -114,15 +114,16 @@ impl StackPool {
     /// Stacks made from now on have this size; those in use keep theirs.
     pub fn set_size(&self, size: StackSize) {
         let mut inner = self.lock();
-        inner.crowd = None;
+        inner.crowds.clear();
         inner.present = inner.class_of(size);
     }
 
-    /// Stacks made while `in_use` or more are in use have this size instead.
+    /// Stacks made while `in_use` or more are in use have this size instead. May be said several times, for growing numbers.
     pub fn set_crowd_size(&self, in_use: usize, size: StackSize) {
         let mut inner = self.lock();
         let class = inner.class_of(size);
-        inner.crowd = Some((in_use, class));
+        inner.crowds.push((in_use, class));
+        inner.crowds.sort_unstable();
     }
 
     /// How many free stacks keep their pages.
@@ -173,12 +174,13 @@ impl Drop for StackPool {
 impl Inner {
     #[inline]
     fn allocate(&mut self) -> io::Result<Stack> {
-        let wanted = match self.crowd {
-            Some((number, class)) if self.statistics.in_use >= number && self.classes[self.present].is_used_up() => {
-                class
+        let mut wanted = self.present;
+        for &(in_use, class) in &self.crowds {
+            if self.statistics.in_use < in_use || self.classes[wanted].has_free() {
+                break;
             }
-            _ => self.present,
-        };
+            wanted = class;
+        }
         let class = &mut self.classes[wanted];
         let stack = match class.warm.pop().or_else(|| class.cold.pop()) {
             Some(stack) => {
@@ -250,8 +252,8 @@ impl Class {
         }
     }
 
-    fn is_used_up(&self) -> bool {
-        self.warm.is_empty() && self.cold.is_empty() && self.slabs.last().is_none_or(Slab::is_full)
+    fn has_free(&self) -> bool {
+        !self.warm.is_empty() || !self.cold.is_empty()
     }
 
     #[cold]

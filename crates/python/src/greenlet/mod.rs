@@ -6,6 +6,7 @@
 //!   switch      from one greenlet to another                       trace       settrace
 //!   kill        the end of one that nobody refers to               module      the functions and types of the module
 //!   python, names   small things about CPython                     capsule     the C interface
+//!   stacks  how large stacks are
 //!                                                                  layer       what the hub needs
 //! ```
 //!
@@ -19,12 +20,10 @@
 //! let `pthread_exit` unwind through them.
 
 use std::ptr::null_mut;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use verdigris_fiber::{StackPool, StackSize};
 
 mod attributes;
 mod capsule;
@@ -35,6 +34,7 @@ mod module;
 mod names;
 mod object;
 mod python;
+mod stacks;
 mod switch;
 mod thread;
 mod trace;
@@ -44,6 +44,7 @@ pub(crate) use module::register;
 pub(crate) use object::{
     NativeRun, PyGreenlet, State, allocate, begin_dealloc, clear, finish_dealloc, state, traverse,
 };
+pub(crate) use stacks::pool;
 pub(crate) use switch::switch;
 pub(crate) use thread::current;
 
@@ -131,32 +132,3 @@ pub(crate) unsafe fn throw(
     // SAFETY: the caller's promise.
     unsafe { methods::throw(target, kind, value, traceback) }
 }
-
-/// The stacks of all threads. The lock inside is never held while Python code runs.
-pub(crate) fn pool() -> &'static StackPool {
-    static POOL: LazyLock<StackPool> = LazyLock::new(|| {
-        // Where CPython can be told where a stack ends (3.14), a smaller one is safe.
-        let stack = if cfg!(Py_3_14) { 224 << 10 } else { 896 << 10 };
-        let annex = if cfg!(Py_3_14) { 32 << 10 } else { 64 << 10 };
-        let pool = StackPool::new(StackSize {
-            stack,
-            annex,
-            guard: 64 << 10,
-        });
-        if !cfg!(Py_3_14) {
-            pool.set_crowd_size(
-                CROWD,
-                StackSize {
-                    stack: 416 << 10,
-                    annex: 32 << 10,
-                    guard: 64 << 10,
-                },
-            );
-        }
-        pool
-    });
-    &POOL
-}
-
-/// Past so many live greenlets new ones get half the address space, because page tables cost memory, too.
-const CROWD: usize = 32_768;

@@ -1,0 +1,83 @@
+//! How large the stacks of greenlets are, and the pool they come from.
+//!
+//! Only address space is reserved; memory is what a greenlet has touched. What limits the size is the page tables, of which a
+//! stack takes up to 4 KiB with one page touched. So where CPython can be told where a stack ends (3.14 and later), stacks
+//! are small: it raises RecursionError in time. Where it cannot, the first ones are as good as a thread's at the default recursion limit
+//! (the greediest recursion known, `sorted` through its `key`, takes 2.4 MiB for 1,000 levels), and a crowd gets less.
+//!
+//! ```text
+//!   CPython          greenlets at once    C stack
+//!   3.11 to 3.13     up to 1,024          2.9 MiB
+//!                    up to 32,768         896 KiB
+//!                    more                 416 KiB
+//!   3.14, 3.15       any                  224 KiB
+//! ```
+//!
+//! The environment variable `VERDIGRIS_STACK_SIZE` (bytes, or with the suffix K or M) sets one size for all.
+
+use std::sync::LazyLock;
+
+use verdigris_fiber::{StackPool, StackSize};
+
+const KIB: usize = 1 << 10;
+const GUARD: usize = 64 * KIB;
+/// CPython reserves about 48 KiB of a stack for itself and wants 96 at least.
+const SMALLEST: usize = 128 * KIB;
+const LARGEST: usize = 1 << 30;
+
+/// The stacks of all threads. The lock inside is never held while Python code runs.
+pub(crate) fn pool() -> &'static StackPool {
+    static POOL: LazyLock<StackPool> = LazyLock::new(make);
+    &POOL
+}
+
+fn make() -> StackPool {
+    if let Some(stack) = std::env::var("VERDIGRIS_STACK_SIZE").ok().and_then(|text| parse(&text)) {
+        return StackPool::new(StackSize {
+            stack,
+            annex: 64 * KIB,
+            guard: GUARD,
+        });
+    }
+    if cfg!(Py_3_14) {
+        return StackPool::new(StackSize {
+            stack: 224 * KIB,
+            annex: 32 * KIB,
+            guard: GUARD,
+        });
+    }
+    let pool = StackPool::new(StackSize {
+        stack: 2944 * KIB,
+        annex: 64 * KIB,
+        guard: GUARD,
+    });
+    pool.set_crowd_size(
+        1024,
+        StackSize {
+            stack: 896 * KIB,
+            annex: 64 * KIB,
+            guard: GUARD,
+        },
+    );
+    pool.set_crowd_size(
+        32_768,
+        StackSize {
+            stack: 416 * KIB,
+            annex: 32 * KIB,
+            guard: GUARD,
+        },
+    );
+    pool
+}
+
+/// Bytes, "512K" or "2M"; what is no number is ignored, what is too small or large is brought into range.
+fn parse(text: &str) -> Option<usize> {
+    let text = text.trim();
+    let (digits, unit) = match text.chars().last()?.to_ascii_uppercase() {
+        'K' => (&text[..text.len() - 1], KIB),
+        'M' => (&text[..text.len() - 1], KIB * KIB),
+        _ => (text, 1),
+    };
+    let number: usize = digits.trim().parse().ok()?;
+    Some(number.saturating_mul(unit).clamp(SMALLEST, LARGEST))
+}
