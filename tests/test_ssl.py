@@ -286,14 +286,14 @@ def test_a_message_that_nobody_sent(client_context):
 
 def test_an_end_without_goodbye(server_context, client_context):
     client, server = wrapped_pair(server_context, client_context)
-    os.close(server.detach())
-    assert client.recv(1) == b""
-    client.close()
+    with client, socket.socket(fileno=server.detach()) as plain:
+        plain.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""
     client, server = wrapped_pair(server_context, client_context, suppress_ragged_eofs=False)
-    os.close(server.detach())
-    with pytest.raises(ssl.SSLEOFError):
-        client.recv(1)
-    client.close()
+    with client, socket.socket(fileno=server.detach()) as plain:
+        plain.shutdown(socket.SHUT_WR)
+        with pytest.raises(ssl.SSLEOFError):
+            client.recv(1)
 
 
 LATE = """
