@@ -322,6 +322,16 @@ class Hub(HubBase):
         if context is None or issubclass(type, self.SYSTEM_ERROR):
             self.handle_system_error(type, value, tb)
 
+    def _normalize_exception(self, type, value, tb):
+        """What subclasses of the hub call first: fills in what the caller of `handle_error` did not know."""
+        if type is None and value is None and tb is None:
+            type, value, tb = sys.exc_info()
+        if isinstance(value, str):
+            value = type(value)
+        if tb is None and isinstance(value, BaseException):
+            tb = value.__traceback__
+        return type, value, tb
+
     def handle_system_error(self, type, value, tb=None):
         """Raises the exception in the main greenlet (the hub's parent) at once."""
         current = getcurrent()
