@@ -23,6 +23,7 @@ mod hub;
 mod names;
 mod primitives;
 mod socket;
+mod threadpool;
 mod tstate;
 
 #[pymodule]
@@ -31,6 +32,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     hub::register(module)?;
     primitives::register(module)?;
     socket::register(module)?;
+    threadpool::register(module)?;
     #[cfg(feature = "canary")]
     canary::register(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;

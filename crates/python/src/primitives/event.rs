@@ -37,7 +37,14 @@ impl EventObject {
         )
     }
 
-    pub(super) fn clear_flag(&self) {
+    /// An event that other threads will set.
+    pub(crate) fn shared(py: Python<'_>, flag: bool) -> PyResult<Py<EventObject>> {
+        let event = Self::make(py, flag)?;
+        event.bind(py).as_super().get().notifier.share();
+        Ok(event)
+    }
+
+    pub(crate) fn clear_flag(&self) {
         self.flag.set(false);
     }
 }
@@ -69,7 +76,7 @@ impl EventObject {
     }
 
     /// Sets the flag and lets go everybody who waits for it.
-    pub(super) fn set(slf: &Bound<'_, Self>) -> PyResult<()> {
+    pub(crate) fn set(slf: &Bound<'_, Self>) -> PyResult<()> {
         let base = slf.as_super();
         base.get().notifier.touch();
         slf.get().flag.set(true);

@@ -158,7 +158,7 @@ impl ResultObject {
     ///
     /// `exc_info` is what `sys.exc_info()` gave; its traceback is raised with the exception.
     #[pyo3(signature = (exception, exc_info=None))]
-    fn set_exception(
+    pub(crate) fn set_exception(
         slf: &Bound<'_, Self>,
         exception: &Bound<'_, PyAny>,
         exc_info: Option<&Bound<'_, PyAny>>,
