@@ -1,11 +1,15 @@
-//! The run-soon queue: first in, first out, each entry cancellable in constant time (GV-30, GV-31).
+//! The run-soon queue: first in, first out, each entry cancellable in constant time (GV-30, GV-31); and the pass that
+//! works it off, once in each iteration (GV-32, GV-33).
 //!
 //! A key is the entry's running number; its place is that number minus the number of the front. A cancelled entry
 //! leaves a blank behind.
 
 use std::collections::VecDeque;
 
-use crate::SoonKey;
+use crate::{Loop, SoonKey};
+
+/// gevent's CALLBACK_CHECK_COUNT (GV-32).
+const SOON_GROUP: u32 = 50;
 
 pub(crate) struct SoonQueue<T> {
     entries: VecDeque<Option<T>>,
@@ -78,6 +82,61 @@ impl<T: Copy> SoonQueue<T> {
     fn drop_front(&mut self) {
         self.entries.pop_front();
         self.front += 1;
+    }
+}
+
+impl<T: Copy> Loop<T> {
+    pub(crate) fn begin_soon(&mut self) {
+        self.run.in_soon = true;
+        self.run.soon_count = 0;
+        self.run.soon_deadline_ns = self.now.monotonic_ns.saturating_add(self.switch_interval_ns);
+    }
+
+    pub(crate) fn next_soon(&mut self) -> Option<T> {
+        if !self.soon_goes_on() {
+            return None;
+        }
+        self.run.soon_count += 1;
+        self.active -= 1;
+        self.soon.pop()
+    }
+
+    /// Whether the pass has another entry to run now; ends it otherwise (GV-32, GV-33, GV-35).
+    pub(crate) fn soon_goes_on(&mut self) -> bool {
+        self.take_queued();
+        let count = self.run.soon_count;
+        if self.soon.len() == 0 {
+            self.run.in_soon = false;
+            if count > 0 {
+                self.update_time();
+            }
+            return false;
+        }
+        if count >= SOON_GROUP && count.is_multiple_of(SOON_GROUP) {
+            self.update_time();
+            if self.now.monotonic_ns >= self.run.soon_deadline_ns {
+                self.run.in_soon = false;
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Moves what other threads queued to the end of the queue.
+    pub(crate) fn take_queued(&mut self) {
+        if self.shared.has_queued() {
+            let mut queued = std::mem::take(&mut self.queued);
+            self.shared.take_queued(&mut queued);
+            for data in queued.drain(..) {
+                self.call_soon(data);
+            }
+            self.queued = queued;
+        }
+    }
+
+    /// Whether the run-soon pass is going on (GV-35).
+    pub fn in_soon_pass(&self) -> bool {
+        self.run.in_soon
     }
 }
 
