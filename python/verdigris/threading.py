@@ -14,6 +14,7 @@ from verdigris._threading import sentinel as _sentinel
 from verdigris._util import LazyOnClass
 from verdigris.local import local
 from verdigris.lock import RLock
+from verdigris.monkey import get_original as _get_original
 from verdigris.thread import allocate_lock, get_ident, start_new_thread
 
 __implements__ = [
@@ -49,6 +50,8 @@ else:
         raise NotImplementedError("joinable threads need Python 3.13")
 
 
+_native_ident = _get_original("_thread", "get_ident")
+
 # These need not differ: threading's own do what the module's functions make of them.
 Thread = _stdlib.Thread
 Timer = _stdlib.Timer
@@ -60,6 +63,13 @@ class _DummyThread(_stdlib._DummyThread):
     # From 3.11.8 and 3.12.2 on, the standard library makes a main thread of it in the child of a fork.
     _NEEDS_CLASS_FORK_FIXUP = "_after_fork" in vars(_stdlib._DummyThread)
 
+    def __new__(cls):
+        # A native thread that ran before threads were patched is known by the system's identifier.
+        thread = _stdlib._active.get(_native_ident()) if _stdlib.get_ident is get_ident else None
+        if thread is not None and getcurrent().parent is None:
+            return thread
+        return super().__new__(cls)
+
     def __init__(self):
         super().__init__()
         current = getcurrent()
@@ -67,7 +77,8 @@ class _DummyThread(_stdlib._DummyThread):
         active = _stdlib._active
 
         def forget(_greenlet):
-            if active.get(ident) is self_reference():
+            thread = self_reference()
+            if thread is not None and active.get(ident) is thread:
                 del active[ident]
 
         self_reference = _weakref.ref(self)

@@ -201,10 +201,19 @@ def _patch_running_threads(threading, native_ident):
     main = threading.main_thread()
     if main.ident == native_ident:
         _adopt_main_thread(threading, main, native_ident)
+    elif threading._active.pop(native_ident, None) is not None:
+        threading._DummyThread()  # what its end takes away
     for thread in list(threading._active.values()):
         if thread is not main and thread.ident != native_ident:
             thread.join = _partial(_join_native_thread, thread)
+            thread._delete = _partial(_forget_native_thread, threading, thread.ident)
             _native_threads.append(thread)
+
+
+def _forget_native_thread(threading, native_ident):
+    """What a thread does last, in place of looking itself up by the identifier of its greenlet."""
+    with threading._active_limbo_lock:
+        threading._active.pop(native_ident, None)
 
 
 def _adopt_main_thread(threading, main, native_ident):
