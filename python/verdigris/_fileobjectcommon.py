@@ -285,6 +285,9 @@ class FileObjectBase:
             raise AttributeError(name)
         return getattr(self._fobj, name)
 
+    def __dir__(self):
+        return sorted({*super().__dir__(), *(name for name in dir(self._fobj) if not name.startswith("_"))})
+
     def __enter__(self):
         return self
 

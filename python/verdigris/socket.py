@@ -10,6 +10,7 @@ import os
 import socket as __socket__
 import sys
 from _socket import dup as _duplicate
+from errno import EAGAIN, EALREADY, EBADF, ECONNREFUSED, EHOSTUNREACH, EINPROGRESS, EINVAL, EISCONN, EWOULDBLOCK  # noqa: F401
 
 from . import _core
 from ._socketcommon import (

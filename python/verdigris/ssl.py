@@ -118,6 +118,22 @@ def _transplanted(source, base):
 
 
 SSLSocket = _transplanted(__ssl__.SSLSocket, socket)
+
+
+def _send(self, data, flags=0, timeout=timeout_default):
+    """As the standard `send`; *timeout* takes the place of the socket's own."""
+    if timeout is timeout_default:
+        return _standard_send(self, data, flags)
+    usual = self.gettimeout()
+    self.settimeout(timeout)
+    try:
+        return _standard_send(self, data, flags)
+    finally:
+        self.settimeout(usual)
+
+
+_standard_send, SSLSocket.send = SSLSocket.send, _send
+
 SSLContext.sslsocket_class = SSLSocket
 _namespace.update(SSLContext=SSLContext, SSLSocket=SSLSocket)
 

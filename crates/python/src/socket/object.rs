@@ -407,25 +407,25 @@ impl Socket {
     }
 
     /// Receives up to `bufsize` bytes; none at the end of the stream.
-    #[pyo3(signature = (bufsize, flags = 0, /))]
+    #[pyo3(signature = (bufsize, flags = 0, /), text_signature = "($self, *args)")]
     fn recv<'py>(&self, py: Python<'py>, bufsize: isize, flags: c_int) -> PyResult<Bound<'py, PyBytes>> {
         transfer::recv(self, py, bufsize, flags)
     }
 
     /// Receives into a writable buffer, up to `nbytes` (0: all of it); returns how many.
-    #[pyo3(signature = (buffer, nbytes = 0, flags = 0))]
+    #[pyo3(signature = (buffer, nbytes = 0, flags = 0), text_signature = "($self, *args)")]
     fn recv_into(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>, nbytes: isize, flags: c_int) -> PyResult<usize> {
         transfer::recv_into(self, py, buffer, nbytes, flags)
     }
 
     /// Receives a message and the address it came from.
-    #[pyo3(signature = (bufsize, flags = 0, /))]
+    #[pyo3(signature = (bufsize, flags = 0, /), text_signature = "($self, *args)")]
     fn recvfrom<'py>(&self, py: Python<'py>, bufsize: isize, flags: c_int) -> PyResult<Bound<'py, PyAny>> {
         transfer::recvfrom(self, py, bufsize, flags)
     }
 
     /// Receives a message into a buffer; returns its length and the address it came from.
-    #[pyo3(signature = (buffer, nbytes = 0, flags = 0))]
+    #[pyo3(signature = (buffer, nbytes = 0, flags = 0), text_signature = "($self, *args)")]
     fn recvfrom_into<'py>(
         &self,
         py: Python<'py>,
