@@ -14,11 +14,6 @@ use pyo3::prelude::*;
 mod canary;
 mod greenlet;
 mod greenlet_base;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the primitives and sockets that use it land next"
-)]
 mod hub;
 mod names;
 mod primitives;

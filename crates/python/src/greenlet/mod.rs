@@ -23,7 +23,6 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::ffi;
-use pyo3::prelude::*;
 
 mod attributes;
 mod capsule;
@@ -41,9 +40,7 @@ mod trace;
 
 pub(crate) use layer::{current_bound, exit_class, is_traced, main_bound, set_initial_parent, slot};
 pub(crate) use module::register;
-pub(crate) use object::{
-    NativeRun, PyGreenlet, State, allocate, begin_dealloc, clear, finish_dealloc, state, traverse,
-};
+pub(crate) use object::{PyGreenlet, begin_dealloc, finish_dealloc, state};
 pub(crate) use stacks::pool;
 pub(crate) use switch::switch;
 pub(crate) use thread::current;
@@ -82,7 +79,7 @@ pub(crate) unsafe fn is_greenlet(object: *mut ffi::PyObject) -> bool {
 ///
 /// # Safety
 ///
-/// `greenlet` is a greenlet that is alive; so for the next three.
+/// `greenlet` is a greenlet that is alive; so for the next two.
 pub(crate) unsafe fn is_dead(greenlet: *mut PyGreenlet) -> bool {
     // SAFETY: the caller's promise.
     unsafe { state(greenlet).is_dead() }
@@ -98,16 +95,6 @@ pub(crate) unsafe fn is_started(greenlet: *mut PyGreenlet) -> bool {
     unsafe { state(greenlet).is_started() }
 }
 
-/// Started and not finished.
-///
-/// # Safety
-///
-/// See [`is_dead`].
-pub(crate) unsafe fn is_active(greenlet: *mut PyGreenlet) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe { state(greenlet).is_active() }
-}
-
 /// Borrowed; NULL for a main greenlet.
 ///
 /// # Safety
@@ -116,19 +103,4 @@ pub(crate) unsafe fn is_active(greenlet: *mut PyGreenlet) -> bool {
 pub(crate) unsafe fn parent(greenlet: *mut PyGreenlet) -> *mut PyGreenlet {
     // SAFETY: the caller's promise.
     unsafe { state(greenlet).parent.get() }
-}
-
-/// Raises an exception in a greenlet, by the rules of `raise` (value and traceback may be NULL). Otherwise as [`switch`].
-///
-/// # Safety
-///
-/// As [`switch`]; the arguments are borrowed.
-pub(crate) unsafe fn throw(
-    target: *mut PyGreenlet,
-    kind: *mut ffi::PyObject,
-    value: *mut ffi::PyObject,
-    traceback: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: the caller's promise.
-    unsafe { methods::throw(target, kind, value, traceback) }
 }

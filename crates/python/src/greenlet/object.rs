@@ -158,7 +158,7 @@ unsafe fn refuse_abstract(kind: *mut ffi::PyTypeObject) -> *mut ffi::PyObject {
     // SAFETY: as in `allocate`.
     unsafe {
         let arguments = ffi::PyTuple_New(0);
-        let make = (*(&raw const ffi::PyBaseObject_Type)).tp_new.unwrap_unchecked();
+        let make = ffi::PyBaseObject_Type.tp_new.unwrap_unchecked();
         let object = make(kind, arguments, null_mut());
         ffi::Py_XDECREF(arguments);
         object

@@ -175,10 +175,6 @@ impl Links {
         self.scheduled.set(false);
     }
 
-    pub(crate) fn is_scheduled(&self) -> bool {
-        self.scheduled.get()
-    }
-
     /// Tells one link that `source` is done.
     pub(crate) fn tell(&self, home: &LoopObject, source: &Bound<'_, PyAny>, link: Link, place: Place) -> Told {
         let py = source.py();

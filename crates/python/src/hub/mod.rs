@@ -39,11 +39,11 @@ pub(crate) use greenlet::GreenletObject;
 pub(crate) use limit::Limit;
 pub(crate) use links::{Link, Links, Told};
 pub(crate) use object::{HubObject, current, current_if_exists};
-pub(crate) use park::{GreenletSlot, Ticket, Woken, arm, park, park_until_woken};
+pub(crate) use park::{GreenletSlot, Ticket, Woken, arm, park};
 pub(crate) use sleep::sleep as sleep_for;
 pub(crate) use thread_wait::ThreadWait;
 pub(crate) use timeout::TimeoutObject;
-pub(crate) use token::{NativeEntry, Outcome, Place, Token};
+pub(crate) use token::{NativeEntry, Outcome, Place};
 pub(crate) use wait::Collector;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

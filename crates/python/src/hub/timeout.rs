@@ -226,7 +226,7 @@ impl TimeoutObject {
             }
             return Ok(timeout.clone());
         }
-        if cls.is(&py.get_type::<TimeoutObject>()) {
+        if cls.is(py.get_type::<TimeoutObject>()) {
             let made = Bound::new(py, Self::create(py, timeout, exception, r#ref)?)?;
             Self::start(&made)?;
             return Ok(made.into_any());

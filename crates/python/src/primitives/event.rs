@@ -22,7 +22,7 @@ pub(crate) struct EventObject {
 // SAFETY: touched with the GIL held only, in single steps.
 unsafe impl Sync for EventObject {}
 
-static KIND: Kind = Kind::new(|slf| flag_of(slf), Linkable::tell_due, Linkable::tell_everybody);
+static KIND: Kind = Kind::new(flag_of, Linkable::tell_due, Linkable::tell_everybody);
 
 fn flag_of(slf: &Bound<'_, Linkable>) -> bool {
     // SAFETY: only events have this table of functions.

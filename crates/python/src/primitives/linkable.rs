@@ -161,11 +161,7 @@ fn is_ready(slf: &Bound<'_, Linkable>) -> bool {
     (slf.get().kind.ready)(slf)
 }
 
-static PLAIN: Kind = Kind::new(
-    |_| false,
-    |slf, home, place| Linkable::tell_due(slf, home, place),
-    |_| Ok(()),
-);
+static PLAIN: Kind = Kind::new(|_| false, Linkable::tell_due, |_| Ok(()));
 
 #[pymethods]
 impl Linkable {

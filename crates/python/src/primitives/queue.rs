@@ -741,7 +741,7 @@ impl SimpleQueueObject {
 
 /// What iterating over a queue makes of an item.
 pub(super) fn end_of_iteration(py: Python<'_>, item: Py<PyAny>) -> PyResult<Py<PyAny>> {
-    if item.is(&py.get_type::<PyStopIteration>()) {
+    if item.is(py.get_type::<PyStopIteration>()) {
         return Err(PyStopIteration::new_err(()));
     }
     Ok(item)

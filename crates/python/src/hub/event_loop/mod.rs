@@ -138,10 +138,6 @@ impl LoopObject {
         self.call_soon(Token::Native { run, object: owned })
     }
 
-    pub(crate) fn remote(&self) -> &engine::Remote<Token> {
-        &self.remote
-    }
-
     /// The next greenlet that can be resumed from here without the hub; the caller owns the reference.
     ///
     /// # Safety

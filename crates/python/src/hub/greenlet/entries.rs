@@ -96,10 +96,10 @@ pub(super) unsafe fn kill_now(object: NonNull<ffi::PyObject>, place: Place) -> O
     let request = unsafe { Bound::from_owned_ptr(py, object.as_ptr()).cast_into_unchecked::<KillRequest>() };
     let this = request.get();
     let target = this.target.bind(py);
-    if let Err(error) = target.call_method1("throw", (&this.exception,)) {
-        if let Ok(home) = target.get().home(py) {
-            home.handle_error(py, Some(target.as_any()), error);
-        }
+    if let Err(error) = target.call_method1("throw", (&this.exception,))
+        && let Ok(home) = target.get().home(py)
+    {
+        home.handle_error(py, Some(target.as_any()), error);
     }
     // SAFETY: one step.
     let requester = unsafe { (*this.requester.get()).take() };
