@@ -6,8 +6,17 @@ clean-up has nothing to report: stacks stay where they are, and what an ended th
 
 import os
 
-from verdigris._core import (
+from verdigris._core import (  # noqa: F401 (re-exported)
+    _C_API,
+    GreenletExit,
+    error,
+    get_total_main_greenlets,
+    get_tstate_trash_delete_nesting,
+    getcurrent,
+    gettrace,
     greenlet,
+    set_thread_local,
+    settrace,
 )
 
 CLOCKS_PER_SEC = 1_000_000
