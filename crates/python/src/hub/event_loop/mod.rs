@@ -16,7 +16,7 @@ mod python;
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -26,6 +26,9 @@ use super::callback::CallbackObject;
 use super::token::{NativeEntry, Outcome, Place, Token};
 use super::{error, watcher};
 use crate::greenlet::{self, PyGreenlet};
+
+/// How often an error that interrupts the report of an error is reported in its turn.
+const MOST_REPORTS: usize = 10;
 
 /// An entry taken from the loop.
 #[derive(Clone, Copy)]
@@ -294,18 +297,28 @@ impl LoopObject {
                 .as_ref()
                 .map(|handler| handler.clone_ref(py))
         };
-        let context = context.map_or_else(|| py.None().into_bound(py), Clone::clone);
         let Some(handler) = handler else {
-            error.print(py);
+            error.display(py);
             if let Ok(engine) = self.engine() {
                 engine.break_(engine::Break::One);
             }
             return;
         };
-        let arguments = (context, error.get_type(py), error.value(py), error.traceback(py));
-        if let Err(second) = handler.call_method1(py, "handle_error", arguments) {
-            second.write_unraisable(py, Some(handler.bind(py)));
+        let mut context = context.map_or_else(|| py.None(), |context| context.clone().unbind());
+        let mut error = error;
+        for _ in 0..MOST_REPORTS {
+            let arguments = (context, error.get_type(py), error.value(py), error.traceback(py));
+            let Err(second) = handler.call_method1(py, "handle_error", arguments) else {
+                return;
+            };
+            error = second;
+            if error.is_instance_of::<PyException>(py) {
+                break;
+            }
+            // A signal came while the handler ran: its KeyboardInterrupt has yet to reach the main greenlet.
+            context = py.None();
         }
+        error.write_unraisable(py, Some(handler.bind(py)));
     }
 
     /// Pulls and runs entries until the loop says it is done.

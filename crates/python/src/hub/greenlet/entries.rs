@@ -23,8 +23,13 @@ pub(super) unsafe extern "C-unwind" fn run_native(
         let py = Python::assume_attached();
         object::release_deferred(py);
         let slf = Bound::from_borrowed_ptr(py, object.cast()).cast_into_unchecked::<GreenletObject>();
-        GreenletObject::execute(&slf);
+        let reported = GreenletObject::execute(&slf);
         drop(slf);
+        if let Err(error) = reported {
+            // It goes to the parent, the hub, as any other greenlet's.
+            error.restore(py);
+            return std::ptr::null_mut();
+        }
         let none = ffi::Py_None();
         ffi::Py_INCREF(none);
         none

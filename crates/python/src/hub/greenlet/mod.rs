@@ -256,12 +256,13 @@ impl GreenletObject {
         }
     }
 
-    /// Stores an exception as the result; GreenletExit is a value.
-    fn report_error(slf: &Bound<'_, Self>, error: PyErr) {
+    /// Stores an exception as the result; GreenletExit is a value. An error of the report itself is the caller's:
+    /// it may be a KeyboardInterrupt, which must not be lost.
+    fn report_error(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
         let py = slf.py();
         if error.is_instance(py, &greenlet::exit_class(py)) {
             Self::finish(slf, Result_::Value(error.into_value(py).into_any()));
-            return;
+            return Ok(());
         }
         let shown = error.clone_ref(py);
         let traceback = error.traceback(py).map(Bound::unbind);
@@ -269,12 +270,11 @@ impl GreenletObject {
         match object::current(py) {
             Ok(hub) => {
                 let report = (slf, shown.get_type(py), shown.value(py), shown.traceback(py));
-                if let Err(second) = hub.call_method1("handle_error", report) {
-                    second.write_unraisable(py, Some(slf.as_any()));
-                }
+                hub.call_method1("handle_error", report)?;
             }
             Err(_) => shown.write_unraisable(py, Some(slf.as_any())),
         }
+        Ok(())
     }
 
     /// What a greenlet that was killed before it ran came to.
@@ -284,8 +284,7 @@ impl GreenletObject {
             return Ok(());
         }
         let error = exception_of(py, arguments)?;
-        Self::report_error(slf, error);
-        Ok(())
+        Self::report_error(slf, error)
     }
 
     /// The dictionary that its children share with it.
@@ -305,7 +304,7 @@ impl GreenletObject {
     }
 
     /// The body: calls the function and reports what it came to.
-    fn execute(slf: &Bound<'_, Self>) {
+    fn execute(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         this.cancel_start(false);
@@ -321,15 +320,19 @@ impl GreenletObject {
                 .and_then(|run| run.call(arguments.bind(py), keywords.as_ref().map(|keywords| keywords.bind(py)))),
         };
         drop((arguments, keywords));
-        match result {
-            Ok(value) => Self::finish(slf, Result_::Value(value.unbind())),
+        let reported = match result {
+            Ok(value) => {
+                Self::finish(slf, Result_::Value(value.unbind()));
+                Ok(())
+            }
             Err(error) => Self::report_error(slf, error),
-        }
+        };
         this.forget_call(py);
         // SAFETY: the running greenlet is alive.
         unsafe { greenlet::slot(Self::raw(slf)) }
             .locals()
             .clear(slf.as_ptr().addr());
+        reported
     }
 
     fn link_to(slf: &Bound<'_, Self>, link: Link) {

@@ -117,8 +117,8 @@ impl GreenletObject {
     }
 
     /// What a raw greenlet would run; here it calls `_run` and reports.
-    fn run(slf: &Bound<'_, Self>) {
-        Self::execute(slf);
+    fn run(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::execute(slf)
     }
 
     /// The function that is called, or the method of a subclass.
