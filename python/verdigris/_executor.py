@@ -118,7 +118,7 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
         if wait:
             self._threadpool.kill()
         else:
-            self._threadpool.task_queue.stop(self._threadpool.size)
+            self._threadpool.task_queue.stop_all()
 
     kill = shutdown
 

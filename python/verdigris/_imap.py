@@ -7,6 +7,7 @@ With `maxsize`, at most so many items are in the works or waiting to be fetched.
 """
 
 from collections import deque
+from functools import partial
 
 from verdigris._core import Greenlet
 from verdigris.lock import Semaphore
@@ -82,8 +83,7 @@ class IMapUnordered(Greenlet):
                     self._room.acquire()
                 self._working += 1
                 greenlet = self.spawn(func, *item) if self._zipped else self.spawn(func, item)
-                greenlet._imap_task_index = number
-                greenlet.rawlink(self._on_result)
+                greenlet.rawlink(partial(self._on_result, number))
         except BaseException as error:
             self._exhausted = True
             self._deliver(_End(error))
@@ -91,13 +91,13 @@ class IMapUnordered(Greenlet):
         self._exhausted = True
         self._maybe_end()
 
-    def _on_result(self, greenlet):
+    def _on_result(self, number, greenlet):
         self._working -= 1
         value = greenlet.value if greenlet.successful() else Failure(greenlet.exception)
-        self._deliver_result(greenlet, value)
+        self._deliver_result(number, value)
         self._maybe_end()
 
-    def _deliver_result(self, greenlet, value):
+    def _deliver_result(self, number, value):
         self._deliver(value)
 
     def _deliver(self, value):
@@ -117,8 +117,8 @@ class IMap(IMapUnordered):
         self._early = {}
         IMapUnordered.__init__(self, *args, **kwargs)
 
-    def _deliver_result(self, greenlet, value):
-        self._early[greenlet._imap_task_index] = value
+    def _deliver_result(self, number, value):
+        self._early[number] = value
         while self._next_number in self._early:
             self._deliver(self._early.pop(self._next_number))
             self._next_number += 1

@@ -7,7 +7,7 @@ run while one waits.
 import _thread
 
 from verdigris._compat import PY313, PYPY
-from verdigris._core import GreenletExit, LockType, getcurrent
+from verdigris._core import GreenletExit, LockType, get_ident
 from verdigris._hub_local import get_hub_if_exists
 from verdigris.exceptions import LoopExit
 from verdigris.greenlet import Greenlet
@@ -32,11 +32,6 @@ __target__ = "_thread"
 
 error = _thread.error
 TIMEOUT_MAX = _thread.TIMEOUT_MAX
-
-
-def get_ident(gr=None):
-    """The identifier of a greenlet, by default of the current one."""
-    return id(getcurrent()) if gr is None else id(gr)
 
 
 def _check_start(function, args, kwargs):

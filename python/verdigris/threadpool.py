@@ -53,7 +53,7 @@ class _WorkerGreenlet(greenlet):
         # Read from this frame by whoever lists the threads: while it is the last one, the worker is idle.
         gevent_threadpool_worker_idle = True  # noqa: F841
         try:
-            self._task_queue.work(self, self._idle_seconds)
+            self._task_queue.work(self, self._number, self._idle_seconds)
         finally:
             self.cleanup(get_hub_if_exists())
 
@@ -94,17 +94,16 @@ class _WorkerGreenlet(greenlet):
         )
 
 
-def _work(threadpool, task_queue, worker_class):
+def _work(threadpool, task_queue, number, worker_class):
     """The main function of a worker thread."""
-    worked = False
     try:
         worker = worker_class(threadpool)
+        worker._number = number
         # The pool may go while its workers are idle; they are told to end when it does.
         del threadpool
-        worked = True
         worker.switch()
     finally:
-        task_queue.worker_ends(worked)
+        task_queue.worker_ends(number)
 
 
 class ThreadPool(GroupMappingMixin):
@@ -133,7 +132,7 @@ class ThreadPool(GroupMappingMixin):
     def __del__(self):
         task_queue = getattr(self, "task_queue", None)
         if task_queue is not None:
-            task_queue.stop(task_queue.size)
+            task_queue.stop_all()
 
     def __repr__(self, _format_hub=_format_hub):
         return (
@@ -187,11 +186,11 @@ class ThreadPool(GroupMappingMixin):
             task_queue.stop(task_queue.size - self._maxsize)
 
     def _add_thread(self):
-        self.task_queue.worker_begins()
+        number = self.task_queue.worker_begins()
         try:
-            _start_new_thread()(_work, (self, self.task_queue, self._WorkerGreenlet))
+            _start_new_thread()(_work, (self, self.task_queue, number, self._WorkerGreenlet))
         except:
-            self.task_queue.worker_ends(False)
+            self.task_queue.worker_ends(number)
             raise
 
     def _on_fork(self):
@@ -209,9 +208,9 @@ class ThreadPool(GroupMappingMixin):
     def kill(self):
         """Waits until the threads have ended; what they are at, and what was spawned before, is done first."""
         self._on_fork()
-        self.task_queue.stop(self.task_queue.size)
+        ended = self.task_queue.stop_all()
         if getcurrent() is not get_hub_if_exists():
-            self.task_queue.all_ended.wait()
+            ended.wait()
         if self.fork_watcher is not None:
             self.fork_watcher.stop()
 

@@ -10,7 +10,7 @@ unsafe extern "C" {
     fn PyThread_get_thread_ident() -> std::ffi::c_ulong;
 }
 
-fn here() -> u64 {
+pub(crate) fn here() -> u64 {
     // SAFETY: asks the system; no argument, no condition.
     unsafe { PyThread_get_thread_ident() }
 }

@@ -14,6 +14,7 @@
 
 mod channel;
 mod event;
+mod ident;
 mod linkable;
 mod local;
 mod notifier;
@@ -39,6 +40,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<semaphore::SemaphoreObject>()?;
     module.add_class::<semaphore::BoundedSemaphoreObject>()?;
     module.add_class::<rlock::RLockObject>()?;
+    module.add_function(wrap_pyfunction!(ident::get_ident, module)?)?;
     module.add_class::<local::LocalObject>()?;
     module.add_function(wrap_pyfunction!(local::all_local_dicts_for_greenlet, module)?)?;
     module.add_class::<queue::SimpleQueueObject>()?;

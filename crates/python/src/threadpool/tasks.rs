@@ -38,7 +38,62 @@ struct Done {
     context: Option<Py<PyAny>>,
 }
 
-/// The tasks of one pool, and the count of its workers.
+/// The workers, by number, in the order in which they were started.
+#[derive(Default)]
+struct Crew {
+    last: u64,
+    /// Those that take tasks.
+    workers: Vec<u64>,
+    /// Those whose threads have not ended: workers, and those on their way out.
+    threads: Vec<u64>,
+    /// Those up to this number are to end.
+    condemned: u64,
+    /// How many of the others are to end, whichever.
+    stopping: usize,
+    /// Who waits until those up to a number have ended.
+    mourners: Vec<(u64, Py<EventObject>)>,
+}
+
+impl Crew {
+    /// How many will be left when all have ended that are to.
+    fn size(&self) -> usize {
+        let kept = self.workers.iter().filter(|number| **number > self.condemned).count();
+        kept.saturating_sub(self.stopping)
+    }
+
+    /// Whether the worker is to end. Tasks are not left behind: the last worker does them first.
+    fn dismisses(&mut self, number: u64, tasks_left: bool) -> bool {
+        if tasks_left && self.size() == 0 {
+            return false;
+        }
+        if number <= self.condemned {
+            return true;
+        }
+        if self.stopping > 0 {
+            self.stopping -= 1;
+            return true;
+        }
+        false
+    }
+
+    fn lose(&mut self, number: u64) {
+        self.workers.retain(|other| *other != number);
+        let kept = self.workers.iter().filter(|number| **number > self.condemned).count();
+        self.stopping = self.stopping.min(kept);
+    }
+
+    /// Those who have waited long enough.
+    fn consoled(&mut self) -> Vec<Py<EventObject>> {
+        let threads = &self.threads;
+        let over = |limit: u64| !threads.iter().any(|number| *number <= limit);
+        let (done, left) = std::mem::take(&mut self.mourners).into_iter().partition(|(limit, _)| over(*limit));
+        self.mourners = left;
+        let done: Vec<(u64, Py<EventObject>)> = done;
+        done.into_iter().map(|(_, event)| event).collect()
+    }
+}
+
+/// The tasks of one pool, and its workers.
 #[pyclass(module = "verdigris._core", frozen, weakref)]
 pub(super) struct TaskQueue {
     hub: Py<HubObject>,
@@ -54,16 +109,9 @@ pub(super) struct TaskQueue {
     unfinished: Cell<usize>,
     /// Tasks that workers are at.
     running: Cell<usize>,
-    /// Workers that take tasks.
-    workers: Cell<usize>,
-    /// Threads that have not ended, workers that are on their way out included.
-    threads: Cell<usize>,
-    /// How many of the workers are to end.
-    stopping: Cell<usize>,
+    crew: UnsafeCell<Crew>,
     /// Set while nothing is unfinished.
     all_done: Py<EventObject>,
-    /// Set while there are no workers.
-    all_ended: Py<EventObject>,
 }
 
 // SAFETY: touched with the GIL held only, in single steps that run no Python code.
@@ -90,26 +138,22 @@ impl TaskQueue {
         unsafe { &mut *self.idle.get() }
     }
 
+    #[expect(clippy::mut_from_ref, reason = "as above")]
+    fn crew(&self) -> &mut Crew {
+        // SAFETY: see the `Sync` above.
+        unsafe { &mut *self.crew.get() }
+    }
+
     fn wake_one(&self) {
         if let Some(idle) = self.idle().pop_front() {
             idle.wake();
         }
     }
 
-    /// Whether the worker that asks is to end. Tasks are not left behind: the last worker does them first.
-    fn is_told_to_end(&self) -> bool {
-        let stopping = self.stopping.get();
-        if stopping == 0 || (!self.tasks().is_empty() && stopping >= self.workers.get()) {
-            return false;
-        }
-        self.stopping.set(stopping - 1);
-        true
-    }
-
     /// The next task of a worker; waits for one. None: the worker is to end.
-    fn next(&self, py: Python<'_>, idle_ns: Option<i64>) -> Option<Task> {
+    fn next(&self, py: Python<'_>, number: u64, idle_ns: Option<i64>) -> Option<Task> {
         loop {
-            if self.is_told_to_end() {
+            if self.crew().dismisses(number, !self.tasks().is_empty()) {
                 return None;
             }
             if let Some(task) = self.tasks().pop_front() {
@@ -158,12 +202,6 @@ impl TaskQueue {
                 error.write_unraisable(py, Some(worker));
             }
         }
-    }
-
-    fn lose_worker(&self) {
-        let workers = self.workers.get().saturating_sub(1);
-        self.workers.set(workers);
-        self.stopping.set(self.stopping.get().min(workers));
     }
 
     /// Has what is done delivered in the hub's loop.
@@ -247,11 +285,8 @@ impl TaskQueue {
             idle: UnsafeCell::default(),
             unfinished: Cell::new(0),
             running: Cell::new(0),
-            workers: Cell::new(0),
-            threads: Cell::new(0),
-            stopping: Cell::new(0),
+            crew: UnsafeCell::default(),
             all_done: EventObject::shared(py, true)?,
-            all_ended: EventObject::shared(py, true)?,
         })
     }
 
@@ -269,60 +304,78 @@ impl TaskQueue {
     }
 
     /// A worker's life: runs tasks until it is told to end, or has been idle for so many seconds.
-    #[pyo3(signature = (worker, idle_seconds=None))]
-    fn work(slf: &Bound<'_, Self>, worker: &Bound<'_, PyAny>, idle_seconds: Option<f64>) {
+    #[pyo3(signature = (worker, number, idle_seconds=None))]
+    fn work(slf: &Bound<'_, Self>, worker: &Bound<'_, PyAny>, number: u64, idle_seconds: Option<f64>) {
         let this = slf.get();
         let idle_ns = idle_seconds.map(|seconds| (seconds * 1e9) as i64);
-        while let Some(task) = this.next(slf.py(), idle_ns) {
+        while let Some(task) = this.next(slf.py(), number, idle_ns) {
             this.running.set(this.running.get() + 1);
             Self::run(slf, worker, task);
             this.running.set(this.running.get().saturating_sub(1));
         }
         // In the same step as the decision to end: nobody shall count on a worker that takes no more.
-        this.lose_worker();
+        this.crew().lose(number);
     }
 
-    /// Counts a worker that is being started.
-    fn worker_begins(&self) {
-        self.workers.set(self.workers.get() + 1);
-        self.threads.set(self.threads.get() + 1);
-        self.all_ended.get().clear_flag();
+    /// Counts a worker that is being started; gives its number.
+    fn worker_begins(&self) -> u64 {
+        let crew = self.crew();
+        crew.last += 1;
+        crew.workers.push(crew.last);
+        crew.threads.push(crew.last);
+        crew.last
     }
 
-    /// Counts a thread that is about to be gone; `worked` says whether it came as far as `work`.
-    fn worker_ends(&self, py: Python<'_>, worked: bool) -> PyResult<()> {
-        if !worked {
-            self.lose_worker();
-        }
-        let threads = self.threads.get().saturating_sub(1);
-        self.threads.set(threads);
-        if threads == 0 { EventObject::set(self.all_ended.bind(py)) } else { Ok(()) }
+    /// Counts the thread of a worker that is about to be gone.
+    fn worker_ends(&self, py: Python<'_>, number: u64) -> PyResult<()> {
+        let crew = self.crew();
+        crew.lose(number);
+        crew.threads.retain(|other| *other != number);
+        crew.consoled().into_iter().try_for_each(|event| EventObject::set(event.bind(py)))
     }
 
     /// Tells so many workers to end when they have nothing to do.
     fn stop(&self, number: usize) {
-        self.stopping.set((self.stopping.get() + number).min(self.workers.get()));
+        let crew = self.crew();
+        crew.stopping += number.min(crew.size());
         for _ in 0..number {
             self.wake_one();
         }
     }
 
+    /// Tells all workers to end when they have nothing to do. Returns an event that is set when their threads have ended.
+    fn stop_all(&self, py: Python<'_>) -> PyResult<Py<EventObject>> {
+        let crew = self.crew();
+        crew.condemned = crew.last;
+        crew.stopping = 0;
+        let ended = EventObject::shared(py, false)?;
+        let crew = self.crew();
+        crew.mourners.push((crew.condemned, ended.clone_ref(py)));
+        while !self.idle().is_empty() {
+            self.wake_one();
+        }
+        crew.consoled().into_iter().try_for_each(|event| EventObject::set(event.bind(py)))?;
+        Ok(ended)
+    }
+
     /// In the child of a fork: the workers are gone, and with them what they were at.
     fn after_fork(&self, py: Python<'_>) -> PyResult<()> {
         self.idle().clear();
-        self.stopping.set(0);
-        self.workers.set(0);
-        self.threads.set(0);
+        let crew = self.crew();
+        crew.workers.clear();
+        crew.threads.clear();
+        crew.stopping = 0;
+        let consoled = crew.consoled();
         for _ in 0..self.running.replace(0) {
             self.count_done(py)?;
         }
-        EventObject::set(self.all_ended.bind(py))
+        consoled.into_iter().try_for_each(|event| EventObject::set(event.bind(py)))
     }
 
     /// How many workers there are, those not counted that have been told to end.
     #[getter]
     fn size(&self) -> usize {
-        self.workers.get().saturating_sub(self.stopping.get())
+        self.crew().size()
     }
 
     /// Tasks that were put and are not done.
@@ -344,12 +397,6 @@ impl TaskQueue {
     #[getter]
     fn all_done(&self, py: Python<'_>) -> Py<EventObject> {
         self.all_done.clone_ref(py)
-    }
-
-    /// The event that is set while there are no workers.
-    #[getter]
-    fn all_ended(&self, py: Python<'_>) -> Py<EventObject> {
-        self.all_ended.clone_ref(py)
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
