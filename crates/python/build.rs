@@ -7,8 +7,11 @@ fn main() {
     pyo3_build_config::use_pyo3_cfgs();
     println!("cargo::rerun-if-changed=src/tstate.c");
     println!("cargo::rerun-if-changed=src/frames.c");
+    println!("cargo::rerun-if-changed=src/sanitizer.c");
+    let sanitizer = std::env::var_os("CARGO_FEATURE_CANARY").map(|_| "src/sanitizer.c");
     cc::Build::new()
         .files(["src/tstate.c", "src/frames.c"])
+        .files(sanitizer)
         .include(include_directory())
         .opt_level(2)
         .compile("verdigris_tstate");
