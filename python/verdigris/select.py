@@ -39,6 +39,9 @@ if hasattr(__select__, "epoll"):
 _READ = 1
 _WRITE = 2
 
+# FD_SETSIZE
+_MOST_DESCRIPTORS = 1024
+
 
 def get_fileno(fileobj):
     """The descriptor of *fileobj*: an int, or an object with a `fileno()` method that returns one."""
@@ -111,16 +114,16 @@ def select(rlist, wlist, xlist, timeout=None):  # noqa: A002 - the standard name
             raise TypeError("timeout must be a float or None")
         if math.isnan(timeout) or timeout < 0:
             raise ValueError("timeout must be non-negative")
-    # They are gone through more than once, and may be iterators.
-    rlist, wlist, xlist = (tuple(objects) for objects in (rlist, wlist, xlist))
-    found = _select_now(rlist, wlist, xlist)
+    # Asked for once and now: an object may be closed, or say something else, while this waits.
+    readers, writers, others = (_with_filenos(objects) for objects in (rlist, wlist, xlist))
+    found = _select_now(*([fileno for _, fileno in pairs] for pairs in (readers, writers, others)))
     if any(found) or timeout == 0:
         if timeout == 0:
             sleep(0)
-        return found
-    # Asked for now: an object may be closed while this waits.
-    readers = [(item, get_fileno(item)) for item in rlist]
-    writers = [(item, get_fileno(item)) for item in wlist]
+        return tuple(
+            [item for item, fileno in pairs if fileno in ready]
+            for pairs, ready in zip((readers, writers, others), found, strict=True)
+        )
     interests = {}
     for pairs, event in ((readers, _READ), (writers, _WRITE)):
         for _, fileno in pairs:
@@ -138,19 +141,28 @@ def select(rlist, wlist, xlist, timeout=None):  # noqa: A002 - the standard name
     )
 
 
-def _select_now(rlist, wlist, xlist):
-    filenos = [get_fileno(item) for objects in (rlist, wlist, xlist) for item in objects]
-    if not filenos or max(filenos) < 1024:
-        return _original_select(rlist, wlist, xlist, 0)
+def _with_filenos(objects):
+    """Pairs of an object and its descriptor. A list may change while it is gone through."""
+    pairs = []
+    for item in objects:
+        pairs.append((item, get_fileno(item)))
+    return pairs
+
+
+def _select_now(readers, writers, others):
+    """What is ready without waiting, of three lists of descriptors."""
+    filenos = {*readers, *writers, *others}
+    if not filenos or max(filenos) < _MOST_DESCRIPTORS:
+        return _original_select(readers, writers, others, 0)
     # Beyond what the kernel's select() can take, which is no reason to fail.
     masks = (
-        (rlist, __select__.POLLIN, __select__.POLLIN | __select__.POLLHUP | __select__.POLLERR),
-        (wlist, __select__.POLLOUT, __select__.POLLOUT | __select__.POLLERR),
-        (xlist, __select__.POLLPRI, __select__.POLLPRI),
+        (readers, __select__.POLLIN, __select__.POLLIN | __select__.POLLHUP | __select__.POLLERR),
+        (writers, __select__.POLLOUT, __select__.POLLOUT | __select__.POLLERR),
+        (others, __select__.POLLPRI, __select__.POLLPRI),
     )
     interests = {}
-    for objects, wanted, _ in masks:
-        for fileno in map(get_fileno, objects):
+    for wanted_of, wanted, _ in masks:
+        for fileno in wanted_of:
             interests[fileno] = interests.get(fileno, 0) | wanted
     native = _original_poll()
     for fileno, events in interests.items():
@@ -158,7 +170,7 @@ def _select_now(rlist, wlist, xlist):
     found = dict(native.poll(0))
     if any(events & __select__.POLLNVAL for events in found.values()):
         raise OSError(EBADF, "Bad file descriptor")
-    return tuple([item for item in objects if found.get(get_fileno(item), 0) & mask] for objects, _, mask in masks)
+    return tuple([fileno for fileno in wanted_of if found.get(fileno, 0) & mask] for wanted_of, _, mask in masks)
 
 
 if "poll" in __implements__:

@@ -154,14 +154,14 @@ class socket(_core.Socket):  # noqa: N801 - the standard name
         """
         self._check_sendfile_params(file, offset, count)
         try:
-            return self._sendfile_by_kernel(file, offset, count)
+            return self._sendfile_use_sendfile(file, offset, count)
         except __socket__._GiveupOnSendfile:
             return self._sendfile_use_send(file, offset, count)
 
     _check_sendfile_params = __socket__.socket._check_sendfile_params
     _sendfile_use_send = __socket__.socket._sendfile_use_send
 
-    def _sendfile_by_kernel(self, file, offset, count):
+    def _sendfile_use_sendfile(self, file, offset=0, count=None):
         give_up = __socket__._GiveupOnSendfile
         try:
             fileno = file.fileno()

@@ -35,6 +35,13 @@ pub(super) fn accept<'py>(socket: &Socket, py: Python<'py>) -> PyResult<Bound<'p
     connected(socket, py, descriptor, &peer)
 }
 
+/// As `accept`: the descriptor, which the caller has to close, and the address.
+pub(super) fn accept_descriptor<'py>(socket: &Socket, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    let (connected, address): (Bound<'py, Socket>, Bound<'py, PyAny>) = accept(socket, py)?.extract()?;
+    let descriptor = connected.get().detach(py)?;
+    Ok((descriptor, address).into_pyobject(py)?.into_any())
+}
+
 pub(super) fn accept_nowait<'py>(socket: &Socket, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let mut peer = Address::new();
     let listener = socket.open_descriptor(py)?;

@@ -142,10 +142,11 @@ impl Socket {
         &self,
         py: Python<'py>,
         direction: Direction,
+        flags: c_int,
         method: &str,
         arguments: &Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let mut patience = self.patience();
+        let mut patience = self.patience().with_flags(flags);
         loop {
             self.open_descriptor(py)?;
             match self.raw(py)?.call_method1(method, arguments) {
@@ -333,7 +334,7 @@ impl Socket {
     }
 
     /// Closes the socket without closing the descriptor, which is returned.
-    fn detach(&self, py: Python<'_>) -> PyResult<RawFd> {
+    pub(super) fn detach(&self, py: Python<'_>) -> PyResult<RawFd> {
         self.closed.set(true);
         if self.descriptor.get() < 0 {
             return Ok(-1);
@@ -438,7 +439,8 @@ impl Socket {
 
     #[pyo3(signature = (*args))]
     fn recvmsg<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
-        self.call_raw(py, Direction::Read, "recvmsg", args)
+        let flags = args.get_item(2).map_or(Ok(0), |flags| flags.extract())?;
+        self.call_raw(py, Direction::Read, flags, "recvmsg", args)
     }
 
     #[pyo3(signature = (buffers, *args))]
@@ -452,14 +454,15 @@ impl Socket {
         let buffers = PyTuple::new(py, buffers.try_iter()?.collect::<PyResult<Vec<_>>>()?)?;
         let arguments: Vec<_> = std::iter::once(buffers.into_any()).chain(args.iter()).collect();
         let arguments = PyTuple::new(py, arguments)?;
-        self.call_raw(py, Direction::Read, "recvmsg_into", &arguments)
+        let flags = args.get_item(1).map_or(Ok(0), |flags| flags.extract())?;
+        self.call_raw(py, Direction::Read, flags, "recvmsg_into", &arguments)
     }
 
     /// Sends some of the data and returns how much. `timeout` takes the place of the socket's own.
     #[pyo3(signature = (data, flags = 0, timeout = Limit::Own), text_signature = "($self, data, flags=0, timeout=timeout_default)")]
     fn send(&self, py: Python<'_>, data: &Bound<'_, PyAny>, flags: c_int, timeout: Limit) -> PyResult<usize> {
         let patience = match timeout {
-            Limit::Own => self.patience(),
+            Limit::Own => self.patience().with_flags(flags),
             Limit::Given(timeout) => Patience::new(timeout),
         };
         transfer::send(self, py, data, flags, patience)
@@ -491,6 +494,11 @@ impl Socket {
     /// Waits for a connection: a new socket and the address of its other end.
     fn accept<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         connection::accept(self, py)
+    }
+
+    /// As `accept`, but returns a descriptor in place of the socket; the caller owns it.
+    fn _accept<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        connection::accept_descriptor(self, py)
     }
 
     /// As `accept`, but returns None if nobody is waiting to be accepted.

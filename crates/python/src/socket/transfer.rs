@@ -35,12 +35,18 @@ pub(super) fn recv<'py>(socket: &Socket, py: Python<'py>, size: isize, flags: c_
     if size == 0 {
         return Ok(PyBytes::new(py, b""));
     }
-    until_done(socket, py, Direction::Read, socket.patience(), |descriptor| {
-        receive_bytes(py, size, |target, size| {
-            // SAFETY: `receive_bytes` gives memory for `size` bytes.
-            unsafe { libc::recv(descriptor, target, size, flags | libc::MSG_DONTWAIT) }
-        })
-    })
+    until_done(
+        socket,
+        py,
+        Direction::Read,
+        socket.patience().with_flags(flags),
+        |descriptor| {
+            receive_bytes(py, size, |target, size| {
+                // SAFETY: `receive_bytes` gives memory for `size` bytes.
+                unsafe { libc::recv(descriptor, target, size, flags | libc::MSG_DONTWAIT) }
+            })
+        },
+    )
 }
 
 pub(super) fn recvfrom<'py>(
@@ -50,15 +56,27 @@ pub(super) fn recvfrom<'py>(
     flags: c_int,
 ) -> PyResult<Bound<'py, PyAny>> {
     if !address::is_known_family(socket.family()) {
-        return socket.call_raw(py, Direction::Read, "recvfrom", &(size, flags).into_pyobject(py)?);
+        return socket.call_raw(
+            py,
+            Direction::Read,
+            flags,
+            "recvfrom",
+            &(size, flags).into_pyobject(py)?,
+        );
     }
     let size = buffer_size(size, "recvfrom")?;
     let mut source = Address::new();
-    let data = until_done(socket, py, Direction::Read, socket.patience(), |descriptor| {
-        receive_bytes(py, size, |target, size| {
-            receive_from(descriptor, target, size, flags, &mut source)
-        })
-    })?;
+    let data = until_done(
+        socket,
+        py,
+        Direction::Read,
+        socket.patience().with_flags(flags),
+        |descriptor| {
+            receive_bytes(py, size, |target, size| {
+                receive_from(descriptor, target, size, flags, &mut source)
+            })
+        },
+    )?;
     Ok((data, source.to_python(py)?).into_pyobject(py)?.into_any())
 }
 
@@ -74,10 +92,16 @@ pub(super) fn recv_into(
     if size == 0 {
         return Ok(0);
     }
-    until_done(socket, py, Direction::Read, socket.patience(), |descriptor| {
-        // SAFETY: the buffer is borrowed to write and has at least `size` bytes.
-        count(unsafe { libc::recv(descriptor, target.as_ptr().cast(), size, flags | libc::MSG_DONTWAIT) })
-    })
+    until_done(
+        socket,
+        py,
+        Direction::Read,
+        socket.patience().with_flags(flags),
+        |descriptor| {
+            // SAFETY: the buffer is borrowed to write and has at least `size` bytes.
+            count(unsafe { libc::recv(descriptor, target.as_ptr().cast(), size, flags | libc::MSG_DONTWAIT) })
+        },
+    )
 }
 
 pub(super) fn recvfrom_into<'py>(
@@ -91,6 +115,7 @@ pub(super) fn recvfrom_into<'py>(
         return socket.call_raw(
             py,
             Direction::Read,
+            flags,
             "recvfrom_into",
             &(buffer, size, flags).into_pyobject(py)?,
         );
@@ -98,15 +123,21 @@ pub(super) fn recvfrom_into<'py>(
     let target = Bytes::writable(buffer, "recvfrom_into")?;
     let size = target_size(&target, size, "recvfrom_into")?;
     let mut source = Address::new();
-    let received = until_done(socket, py, Direction::Read, socket.patience(), |descriptor| {
-        count(receive_from(
-            descriptor,
-            target.as_ptr().cast(),
-            size,
-            flags,
-            &mut source,
-        ))
-    })?;
+    let received = until_done(
+        socket,
+        py,
+        Direction::Read,
+        socket.patience().with_flags(flags),
+        |descriptor| {
+            count(receive_from(
+                descriptor,
+                target.as_ptr().cast(),
+                size,
+                flags,
+                &mut source,
+            ))
+        },
+    )?;
     Ok((received, source.to_python(py)?).into_pyobject(py)?.into_any())
 }
 
@@ -126,7 +157,7 @@ pub(super) fn send(
 
 pub(super) fn sendall(socket: &Socket, py: Python<'_>, data: &Bound<'_, PyAny>, flags: c_int) -> PyResult<()> {
     let data = Bytes::readable(data)?;
-    let mut patience = socket.patience();
+    let mut patience = socket.patience().with_flags(flags);
     let mut sent = 0;
     loop {
         sent += until_done_with(socket, py, Direction::Write, &mut patience, |descriptor| {
@@ -177,12 +208,14 @@ pub(super) fn sendto<'py>(slf: &Bound<'py, Socket>, arguments: &Bound<'py, PyTup
             Bytes::Exact(bytes) => socket.call_raw(
                 py,
                 Direction::Write,
+                flags,
                 "sendto",
                 &(bytes, flags, address).into_pyobject(py)?,
             ),
             Bytes::View(_) => socket.call_raw(
                 py,
                 Direction::Write,
+                flags,
                 "sendto",
                 &(arguments.get_item(0)?, flags, address).into_pyobject(py)?,
             ),
@@ -190,19 +223,25 @@ pub(super) fn sendto<'py>(slf: &Bound<'py, Socket>, arguments: &Bound<'py, PyTup
         return sent?.extract();
     };
     audit(c"socket.sendto", slf, &address)?;
-    until_done(socket, py, Direction::Write, socket.patience(), |descriptor| {
-        // SAFETY: buffer and address are ours for the call and have the lengths given.
-        count(unsafe {
-            libc::sendto(
-                descriptor,
-                data.as_ptr().cast(),
-                data.len(),
-                send_flags(flags),
-                target.as_ptr(),
-                target.length(),
-            )
-        })
-    })
+    until_done(
+        socket,
+        py,
+        Direction::Write,
+        socket.patience().with_flags(flags),
+        |descriptor| {
+            // SAFETY: buffer and address are ours for the call and have the lengths given.
+            count(unsafe {
+                libc::sendto(
+                    descriptor,
+                    data.as_ptr().cast(),
+                    data.len(),
+                    send_flags(flags),
+                    target.as_ptr(),
+                    target.length(),
+                )
+            })
+        },
+    )
 }
 
 pub(super) fn sendmsg<'py>(
@@ -223,7 +262,7 @@ pub(super) fn sendmsg<'py>(
         Some(address) if !address.is_none() => (buffers, ancillary, flags, resolve(slf, address)?).into_pyobject(py)?,
         _ => (buffers, ancillary, flags).into_pyobject(py)?,
     };
-    slf.get().call_raw(py, Direction::Write, "sendmsg", &arguments)
+    slf.get().call_raw(py, Direction::Write, flags, "sendmsg", &arguments)
 }
 
 /// Makes a system call that does not block, again after every wait, until it says something else

@@ -88,6 +88,15 @@ impl Patience {
         }
     }
 
+    /// Who passes MSG_DONTWAIT never waits.
+    pub(super) fn with_flags(self, flags: c_int) -> Self {
+        if flags & libc::MSG_DONTWAIT == 0 {
+            self
+        } else {
+            Patience::new(Some(0.0))
+        }
+    }
+
     /// A timeout of zero: the caller wants to be told "not now" and never waits.
     pub(super) fn is_none(&self) -> bool {
         self.timeout == Some(0.0)
