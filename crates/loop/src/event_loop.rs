@@ -57,6 +57,8 @@ pub struct Loop<T> {
     pub(crate) fork_generation: u32,
     /// This is a child, and the kernel objects are still the parent's.
     pub(crate) forked: bool,
+    /// This is a child, and its fork watchers have not been called.
+    pub(crate) fork_watchers_due: bool,
     suspended_at_ns: i64,
     /// Kept to be used again.
     pub(crate) expired: Vec<u32>,
@@ -126,6 +128,7 @@ impl<T> Loop<T> {
             flags,
             fork_generation: crate::backend::fork::generation(),
             forked: false,
+            fork_watchers_due: false,
             suspended_at_ns: 0,
             expired: Vec::new(),
             queued: Vec::new(),
@@ -262,6 +265,7 @@ impl<T: Copy> Loop<T> {
     /// After a fork, in the child: the next iteration begins anew with kernel objects of its own (LV-L14).
     pub fn reinit(&mut self) {
         self.forked = true;
+        self.fork_watchers_due = true;
         self.fork_generation = crate::backend::fork::generation();
     }
 

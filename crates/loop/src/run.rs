@@ -282,7 +282,8 @@ impl<T: Copy> Loop<T> {
 
     fn begin_iteration(&mut self) {
         self.notice_fork();
-        if self.forked {
+        // By now the kernel objects may be new already: whoever forks in a callback polls once more before it comes here.
+        if std::mem::take(&mut self.fork_watchers_due) {
             for place in 0..self.groups.fork.len() {
                 self.feed_index(self.groups.fork[place], Events::FORK);
             }
