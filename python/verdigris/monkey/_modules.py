@@ -45,18 +45,8 @@ def patch_queue():
 
 
 def patch_sys(stdin=True, stdout=True, stderr=True):
-    """The standard streams, read and written by a native thread, so that a terminal or pipe that is slow stops nobody."""
-    from verdigris.fileobject import FileObjectThread
-
-    for name, wanted in (("stdin", stdin), ("stdout", stdout), ("stderr", stderr)):
-        stream = getattr(_sys, name, None)
-        if not wanted or stream is None or isinstance(stream, FileObjectThread):
-            continue
-        try:
-            stream.fileno()
-        except (AttributeError, OSError, ValueError):
-            continue  # replaced by something without a descriptor: nothing that could block
-        api.patch_item(_sys, name, FileObjectThread(stream))
+    """Nothing to do: the interpreter flushes the standard streams when everything that could wait is gone, so they stay
+    what they are. The arguments are accepted for compatibility."""
 
 
 # What `socket` has for names and addresses, unless our module says it itself.
