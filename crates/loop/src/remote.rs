@@ -17,7 +17,11 @@
 //! `AsyncSender::send` are for both. A fork may catch the mutex locked by a thread that the child does not have;
 //! the child then leaves it behind and opens another lane.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+#[cfg(all(loom, test))]
+use loom::sync::atomic::{AtomicBool as WakeupBool, AtomicU8, AtomicU64};
+#[cfg(not(all(loom, test)))]
+use std::sync::atomic::{AtomicBool as WakeupBool, AtomicU8, AtomicU64};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::Result;
@@ -26,21 +30,33 @@ use crate::backend::Waker;
 const PENDING: u8 = 1;
 const BLOCKING: u8 = 2;
 
-/// The part that needs no payload type: shared with signal handlers and async senders.
-pub(crate) struct Wakeup {
-    state: AtomicU8,
-    /// Some async watcher was sent.
-    asyncs: AtomicBool,
-    /// One bit per signal number that arrived (bit 0 is signal 1).
-    signals: AtomicU64,
-    pub(crate) waker: Waker,
+/// What makes a blocked backend return.
+pub(crate) trait Wake {
+    /// Async-signal-safe.
+    fn wake(&self);
 }
 
-impl Wakeup {
-    pub(crate) fn new(waker: Waker) -> Wakeup {
+impl Wake for Waker {
+    fn wake(&self) {
+        Waker::wake(self);
+    }
+}
+
+/// The part that needs no payload type: shared with signal handlers and async senders.
+pub(crate) struct Wakeup<W = Waker> {
+    state: AtomicU8,
+    /// Some async watcher was sent.
+    asyncs: WakeupBool,
+    /// One bit per signal number that arrived (bit 0 is signal 1).
+    signals: AtomicU64,
+    pub(crate) waker: W,
+}
+
+impl<W: Wake> Wakeup<W> {
+    pub(crate) fn new(waker: W) -> Wakeup<W> {
         Wakeup {
             state: AtomicU8::new(0),
-            asyncs: AtomicBool::new(false),
+            asyncs: WakeupBool::new(false),
             signals: AtomicU64::new(0),
             waker,
         }
@@ -52,6 +68,12 @@ impl Wakeup {
         if old & (PENDING | BLOCKING) == BLOCKING {
             self.waker.wake();
         }
+    }
+
+    /// Some async watcher was sent. Async-signal-safe.
+    fn send_async(&self) {
+        self.asyncs.store(true, Ordering::SeqCst);
+        self.wake();
     }
 
     /// A signal arrived. Async-signal-safe.
@@ -201,8 +223,7 @@ impl AsyncSender {
     /// Makes the watcher due. Several sends before the loop looks are one event.
     pub fn send(&self) {
         if !self.sent.swap(true, Ordering::SeqCst) {
-            self.wakeup.asyncs.store(true, Ordering::SeqCst);
-            self.wakeup.wake();
+            self.wakeup.send_async();
         }
     }
 
@@ -215,4 +236,63 @@ impl AsyncSender {
 /// The system's objects behind a wake-up.
 pub(crate) fn make_wakeup() -> Result<Arc<Wakeup>> {
     Ok(Arc::new(Wakeup::new(Waker::new()?)))
+}
+
+#[cfg(all(loom, test))]
+mod tests {
+    use loom::sync::{Arc, Notify};
+
+    use super::*;
+
+    /// Stands for the eventfd and the backend that sleeps on it.
+    struct Bell(Notify);
+
+    impl Wake for Bell {
+        fn wake(&self) {
+            self.0.notify();
+        }
+    }
+
+    /// LV-R36, LV-A1: two senders, and a loop that blocks whenever it thinks it may. A lost wake-up would be a deadlock,
+    /// which loom finds; a lost event is found here.
+    #[test]
+    fn every_interleaving_wakes_the_loop() {
+        loom::model(|| {
+            let wakeup = Arc::new(Wakeup::new(Bell(Notify::new())));
+            let sender = |act: fn(&Wakeup<Bell>)| {
+                let wakeup = wakeup.clone();
+                loom::thread::spawn(move || act(&wakeup))
+            };
+            let threads = [sender(|wakeup| wakeup.send_async()), sender(|wakeup| wakeup.signal(10))];
+            let (mut asyncs, mut signals) = (false, 0);
+            while !asyncs || signals == 0 {
+                if wakeup.may_block() {
+                    wakeup.waker.0.wait();
+                }
+                if wakeup.take() {
+                    signals |= wakeup.take_signals();
+                    asyncs |= wakeup.take_asyncs();
+                }
+            }
+            assert_eq!(signals, 1 << 9);
+            for thread in threads {
+                thread.join().unwrap();
+            }
+        });
+    }
+
+    /// The check can fail: a loop that sleeps without saying so first is found out.
+    #[test]
+    #[should_panic(expected = "deadlock")]
+    fn every_interleaving_finds_a_lost_wake_up() {
+        loom::model(|| {
+            let wakeup = Arc::new(Wakeup::new(Bell(Notify::new())));
+            let other = wakeup.clone();
+            let thread = loom::thread::spawn(move || other.signal(10));
+            if !wakeup.take() {
+                wakeup.waker.0.wait();
+            }
+            thread.join().unwrap();
+        });
+    }
 }

@@ -49,6 +49,17 @@ impl<T: Copy> Loop<T> {
         Ok(self.slab.key(index))
     }
 
+    /// As `wait_io`, and if nothing comes within `after_ns` of the cached time, the event is TIMER instead (LV-R28). What
+    /// comes in the same iteration as the time runs out wins over the time.
+    pub fn wait_io_for(&mut self, fd: i32, events: Events, after_ns: i64, data: T) -> Result<Key> {
+        let key = self.wait_io(fd, events, data)?;
+        if self.is_active(key) {
+            self.timers
+                .push(key.index(), self.now.monotonic_ns.saturating_add(after_ns));
+        }
+        Ok(key)
+    }
+
     /// Makes an fd a socket of this loop (see the module's text): to be called once after it was opened.
     pub fn adopt(&mut self, fd: i32) -> Result<()> {
         let slot = self.fds.slot_or_new(fd)?;

@@ -107,7 +107,9 @@ impl<T: Copy> Loop<T> {
     fn expire_one(&mut self, index: u32, at: i64, now: i64) {
         let entry = &mut self.slab[index];
         if entry.has(ONE_SHOT) {
-            self.timers.remove(index);
+            if matches!(entry.kind, Kind::Io { .. }) {
+                self.stop_io(index);
+            }
             self.end_wait(index);
             return;
         }

@@ -29,7 +29,7 @@ impl<T: Copy> Loop<T> {
                         return Err(format!("timer {index}: active, and in the heap, do not agree"));
                     }
                 }
-                Kind::Stat(_) => timers += usize::from(self.timers.at(index).is_some()),
+                Kind::Io { .. } | Kind::Stat(_) => timers += usize::from(self.timers.at(index).is_some()),
                 Kind::Periodic(_) if self.periodics.at(index).is_some() != entry.has(ACTIVE) => {
                     return Err(format!("periodic {index}: active, and in the heap, do not agree"));
                 }

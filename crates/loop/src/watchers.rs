@@ -247,8 +247,9 @@ impl<T: Copy> Loop<T> {
         }
     }
 
-    /// A one-shot wait comes due: it does not count any more.
+    /// A one-shot wait comes due: it does not count any more, and its time limit, if it has one, ends.
     pub(crate) fn end_wait(&mut self, index: u32) {
+        self.timers.remove(index);
         let entry = &mut self.slab[index];
         entry.flags &= !ACTIVE;
         if !entry.has(UNCOUNTED) {
@@ -303,7 +304,10 @@ impl<T: Copy> Loop<T> {
         }
         match &mut entry.kind {
             Kind::Vacant { .. } => {}
-            Kind::Io { .. } => self.stop_io(index),
+            Kind::Io { .. } => {
+                self.timers.remove(index);
+                self.stop_io(index);
+            }
             Kind::Timer { remaining_ns, .. } => {
                 if let Some(at) = self.timers.remove(index) {
                     *remaining_ns = at.saturating_sub(self.now.monotonic_ns);

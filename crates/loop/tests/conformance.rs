@@ -114,6 +114,41 @@ fn one_shot_waits(flags: Flags) {
     event_loop.verify().unwrap();
 }
 
+/// LV-R28: a wait with a time limit is one event, and readiness wins.
+fn waits_with_a_time_limit(flags: Flags) {
+    let mut event_loop = make(flags);
+    let (mut left, mut right) = pair();
+    let fd = left.as_raw_fd();
+    for adopted in [false, true] {
+        if adopted {
+            event_loop.adopt(fd).unwrap();
+            event_loop.mark_unready(fd, Events::READ);
+        }
+        event_loop.update_now();
+        event_loop.wait_io_for(fd, Events::READ, 5 * MS, 1).unwrap();
+        assert_eq!(event_loop.active_count(), 1);
+        assert_eq!(trace(&mut event_loop, Mode::Default), ["1 TIMER"]);
+        event_loop.verify().unwrap();
+        right.write_all(b"x").unwrap();
+        event_loop.wait_io_for(fd, Events::READ, -1, 2).unwrap();
+        assert_eq!(
+            trace(&mut event_loop, Mode::Default),
+            ["2 READ"],
+            "both in one iteration"
+        );
+        let key = event_loop.wait_io_for(fd, Events::READ, 3_600_000 * MS, 3).unwrap();
+        event_loop.verify().unwrap();
+        assert_eq!(event_loop.cancel(key), Some(3));
+        left.read_exact(&mut [0]).unwrap();
+        event_loop.mark_unready(fd, Events::READ);
+        event_loop.wait_io_for(fd, Events::READ, 3_600_000 * MS, 4).unwrap();
+        assert_eq!(event_loop.forget(fd), [4]);
+        assert_eq!(event_loop.active_count(), 0);
+        assert!(trace(&mut event_loop, Mode::NoWait).is_empty());
+        event_loop.verify().unwrap();
+    }
+}
+
 /// A socket that was adopted: its readiness is remembered, and no change is ever missed.
 fn adopted_sockets(flags: Flags) {
     let mut event_loop = make(flags);
@@ -433,5 +468,5 @@ macro_rules! conformance {
 conformance! {
     a_timer_ends_the_run nowait_does_not_wait unread_data_is_told_each_time several_watchers_on_one_fd one_shot_waits
     adopted_sockets a_watcher_on_an_adopted_socket forget_and_reuse closed_behind_our_back regular_files
-    bad_file_descriptors stopped_in_the_same_batch other_threads many_ready_at_once guarded_waits
+    waits_with_a_time_limit bad_file_descriptors stopped_in_the_same_batch other_threads many_ready_at_once guarded_waits
 }
