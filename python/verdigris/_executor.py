@@ -1,126 +1,164 @@
-"""The standard library's executor on a thread pool of ours (part of gevent.threadpool)."""
+"""`ThreadPoolExecutor` of `concurrent.futures` on native threads, whose futures greenlets can wait for (gevent.threadpool)."""
 
 import concurrent.futures
-from concurrent.futures._base import FINISHED, RUNNING
 
+from verdigris import monkey
+from verdigris._util import Lazy
+from verdigris.hub import get_hub
 from verdigris.threadpool import ThreadPool
 from verdigris.timeout import Timeout
 
 __all__ = ["ThreadPoolExecutor"]
 
 
-class _FutureProxy:
-    """Makes an AsyncResult look like a `concurrent.futures.Future`."""
-
-    def __init__(self, asyncresult):
-        self.asyncresult = asyncresult
-
-    # What concurrent.futures.wait() and as_completed() use: they block in `threading`, so they can work only if that is
-    # patched, or if nothing is left to wait for.
-
-    @property
-    def _condition(self):
-        condition = self.__dict__.get("condition")
-        if condition is None:
-            from verdigris import monkey
-
-            if not monkey.is_module_patched("threading") and not self.done():
-                raise AttributeError("_condition")
-            import threading
-
-            condition = self.__dict__["condition"] = threading.Condition()
-        return condition
-
-    @property
-    def _waiters(self):
-        waiters = self.__dict__.get("waiters")
-        if waiters is None:
-            waiters = self.__dict__["waiters"] = []
-            self.asyncresult.rawlink(self._when_done)
-        return waiters
-
-    @property
-    def _state(self):
-        return FINISHED if self.done() else RUNNING
-
-    def _when_done(self, _result):
-        for waiter in self._waiters:
-            if self.successful():
-                waiter.add_result(self)
-            else:
-                waiter.add_exception(self)
-
-    def set_running_or_notify_cancel(self):
-        raise NotImplementedError("a task of a thread pool runs as soon as a thread is free")
-
-    def result(self, timeout=None):
-        """The value, or the exception raised; waits for it. Raises the futures' TimeoutError after `timeout` seconds."""
-        try:
-            return self.asyncresult.result(timeout=timeout)
-        except Timeout:
-            raise concurrent.futures.TimeoutError() from None
-
-    def exception(self, timeout=None):
-        """The exception, or None; waits until it is known, as `result` does."""
-        try:
-            self.asyncresult.get(timeout=timeout)
-        except Timeout:
-            raise concurrent.futures.TimeoutError() from None
-        except BaseException as error:
-            if error is not self.asyncresult.exception:
-                raise
-        return self.asyncresult.exception
-
-    def add_done_callback(self, fn):
-        """Calls fn(self) when it is done; at once if it is."""
-        if self.done():
-            fn(self)
-        else:
-            self.rawlink(fn)
-
-    def rawlink(self, fn):
-        """Calls fn(self) in the hub when it is done."""
-        self.asyncresult.rawlink(lambda _result: fn(self))
-
-    def done(self):
-        return self.asyncresult.done()
-
-    def running(self):
-        return not self.asyncresult.done()
-
-    def __str__(self):
-        return str(self.asyncresult)
-
-    def __getattr__(self, name):
-        return getattr(self.asyncresult, name)
-
-
 class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
-    """A `concurrent.futures.ThreadPoolExecutor` on a ThreadPool: waiting for its futures lets other greenlets run.
+    """The standard class's interface; `submit` uses a ThreadPool, also where threads are patched to be greenlets.
 
-    It belongs to the hub of the thread that made it.
+    Greenlets wait for its futures by `future.result()` and by `verdigris.wait`. The functions of `concurrent.futures`
+    that wait do so only if `threading` is patched; otherwise they would block all greenlets, and raise AttributeError.
     """
 
     def __init__(self, *args, **kwargs):
+        kwargs.pop("thread_name_prefix", None)
         super().__init__(*args, **kwargs)
         self._threadpool = ThreadPool(self._max_workers)
 
     def submit(self, fn, *args, **kwargs):
-        """Runs fn(*args, **kwargs) in a thread; returns a future."""
+        """Has a thread call fn(*args, **kwargs); returns a future."""
         with self._shutdown_lock:
             if self._shutdown:
                 raise RuntimeError("cannot schedule new futures after shutdown")
-            return _FutureProxy(self._threadpool.spawn(fn, *args, **kwargs))
+            return _Future(self._threadpool.spawn(fn, *args, **kwargs))
 
     def shutdown(self, wait=True, **kwargs):
-        """Takes no more; waits until the threads have ended, unless `wait` is false."""
-        self._shutdown = True
+        """Takes no more tasks; with `wait`, returns when all are done and the threads have ended."""
+        super().shutdown(False, **kwargs)
         if wait:
             self._threadpool.kill()
-        else:
-            self._threadpool.task_queue.stop_all()
 
+    # gevent's name for it
     kill = shutdown
 
     def _adjust_thread_count(self):
-        """Nothing: the pool does that."""
+        """The pool does that."""
+
+
+class _Future(concurrent.futures.Future):
+    """A future whose outcome is that of an AsyncResult."""
+
+    def __init__(self, asyncresult):
+        # Not the base's: it would make a lock of `threading`.
+        self.asyncresult = asyncresult
+        self._callbacks = []
+        asyncresult.rawlink(self._finished)
+
+    def _finished(self, _result):
+        callbacks, self._callbacks = self._callbacks, []
+        if "_waiters" in self.__dict__:
+            kind = "add_result" if self.asyncresult.successful() else "add_exception"
+            for waiter in self._waiters:
+                getattr(waiter, kind)(self)
+        for callback in callbacks:
+            self._tell(callback)
+
+    def _tell(self, callback):
+        try:
+            callback(self)
+        except Exception:
+            import sys
+
+            get_hub().print_exception((callback, self), *sys.exc_info())
+
+    # What `concurrent.futures.wait` looks into.
+
+    @Lazy
+    def _condition(self):
+        if monkey.is_module_patched("threading") or self.done():
+            import threading
+
+            return threading.Condition()
+        # Its functions would block the hub.
+        raise AttributeError("_condition: threading is not patched; wait for the future by result() or verdigris.wait()")
+
+    @Lazy
+    def _waiters(self):
+        return []
+
+    @property
+    def _state(self):
+        return "FINISHED" if self.done() else "RUNNING"
+
+    # What futures have.
+
+    def set_running_or_notify_cancel(self):
+        """For executors; this future is running from the beginning."""
+        return True
+
+    def cancel(self):
+        """Always False: it cannot be cancelled."""
+        return False
+
+    def cancelled(self):
+        """Always False."""
+        return False
+
+    def running(self):
+        """Whether there is no outcome yet."""
+        return not self.done()
+
+    def done(self):
+        """Whether there is an outcome."""
+        return self.asyncresult.ready()
+
+    def result(self, timeout=None):
+        """The result, or the exception raised; waits for it, not longer than `timeout` seconds."""
+        try:
+            return self.asyncresult.result(timeout=timeout)
+        except Timeout:
+            if self.done():
+                raise
+            raise concurrent.futures.TimeoutError() from None
+
+    def exception(self, timeout=None):
+        """The exception, or None; waits as `result`."""
+        self.asyncresult.wait(timeout)
+        if not self.done():
+            raise concurrent.futures.TimeoutError()
+        return self.asyncresult.exception
+
+    def add_done_callback(self, fn):
+        """Calls fn(future) in the hub when it is done; at once if it is."""
+        if self.done():
+            self._tell(fn)
+        else:
+            self._callbacks.append(fn)
+
+    def rawlink(self, fn):
+        """Calls fn(future) in the hub when it is done: what `verdigris.wait` asks for."""
+        self.asyncresult.rawlink(_Link(self, fn))
+
+    def unlink(self, fn):
+        """Takes a link back."""
+        self.asyncresult.unlink(_Link(self, fn))
+
+    def __getattr__(self, name):
+        return getattr(self.asyncresult, name)
+
+    def __repr__(self):
+        return f"<Future at 0x{id(self):x} {self.asyncresult}>"
+
+    __str__ = __repr__
+
+
+class _Link:
+    def __init__(self, future, function):
+        self.future = future
+        self.function = function
+
+    def __call__(self, _result):
+        self.function(self.future)
+
+    def __eq__(self, other):
+        return isinstance(other, _Link) and self.future is other.future and self.function == other.function
+
+    __hash__ = None

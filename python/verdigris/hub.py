@@ -193,7 +193,9 @@ class _ThreadPoolSlot:
         if hub is None:
             return self
         if hub._threadpool is None:
-            hub._threadpool = hub.threadpool_class(hub.threadpool_size, hub=hub)
+            hub._threadpool = hub.threadpool_class(
+                hub.threadpool_size, hub=hub, idle_task_timeout=config.threadpool_idle_task_timeout
+            )
         return hub._threadpool
 
     def __set__(self, hub, value):

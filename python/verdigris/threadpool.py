@@ -1,66 +1,65 @@
-"""Pools of native threads for what would block the hub (gevent.threadpool).
+"""Native threads for what would block the greenlets (gevent.threadpool).
 
-    hub's thread: spawn() ── TaskQueue (Rust) ──► worker thread: a greenlet of its own, running task after task
-    hub's thread: result  ◄── one entry in the loop for all that is done by then
+    get_hub().threadpool.apply(function, args)      waits for the result; other greenlets run meanwhile
 
-How tasks get there and back is Rust (`crates/python/src/threadpool`); how many workers there are, and what they do
-around each task, is here.
+Queueing, waking and the threads' own loop are Rust (`ThreadPoolBase`, `crates/python/src/threadpool`). Here is what may be
+overridden: what a worker does round a task, what is reported, and gevent's `ThreadResult`. The executor of
+`concurrent.futures` is in `_executor.py`, for that imports `threading`, which must not be in before it is patched.
 """
 
 import os
 import sys
 
-from verdigris import _core
-from verdigris._core import getcurrent, greenlet
-from verdigris._hub_local import get_hub, get_hub_if_exists
-from verdigris.exceptions import InvalidThreadUseError
-from verdigris.lock import Semaphore
+from verdigris._core import ThreadPoolBase, greenlet, thread_ident
+from verdigris._hub_local import get_hub_if_exists
+from verdigris.hub import get_hub
 from verdigris.pool import GroupMappingMixin
 
 __all__ = ["ThreadPool", "ThreadResult", "ThreadPoolExecutor"]  # noqa: F822 - see __getattr__
 
 
-def _format_hub(hub):
-    if hub is None:
-        return "<missing>"
-    return f"<{type(hub).__name__} at 0x{id(hub):x} thread_ident=0x{hub.thread_ident:x}>"
+def __getattr__(name):
+    if name == "ThreadPoolExecutor":
+        from verdigris._executor import ThreadPoolExecutor
+
+        globals()[name] = ThreadPoolExecutor
+        return ThreadPoolExecutor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _threading_hook(name, _sys):
+    threading = _sys.modules.get("threading")
+    return None if threading is None else getattr(threading, name, None)
 
 
 def _get_thread_profile(_sys=sys):
-    """The profile function that `threading.setprofile` has set, if `threading` is there."""
-    threading = _sys.modules.get("threading")
-    return getattr(threading, "_profile_hook", None)
+    """What `threading.setprofile` was given."""
+    return _threading_hook("_profile_hook", _sys)
 
 
 def _get_thread_trace(_sys=sys):
-    """The trace function that `threading.settrace` has set, if `threading` is there."""
-    threading = _sys.modules.get("threading")
-    return getattr(threading, "_trace_hook", None)
+    """What `threading.settrace` was given."""
+    return _threading_hook("_trace_hook", _sys)
 
 
 class _WorkerGreenlet(greenlet):
-    """What runs in a worker thread: takes tasks until it is told to end."""
+    """What the tasks of one worker thread run in; there is no other greenlet in the thread unless a task makes one."""
+
+    # Where lists of greenlets begin.
+    greenlet_tree_is_root = True
+    _thread_ident = 0
 
     def __init__(self, threadpool):
         greenlet.__init__(self)
-        self._thread_ident = _core.thread_ident()
-        self._task_queue = threadpool.task_queue
-        self._hub = threadpool.hub
-        self._idle_seconds = threadpool._idle_seconds
-        self._stderr = sys.stderr
+        # Not the hub itself: an idle thread does not keep it.
+        self._hub_text = _brief(threadpool.hub)
 
-    def run(self):
-        # Read from this frame by whoever lists the threads: while it is the last one, the worker is idle.
-        gevent_threadpool_worker_idle = True  # noqa: F841
+    def _call(self, func, args, kwargs, thread_result):
+        self._before_run_task(func, args, kwargs, thread_result)
         try:
-            self._task_queue.work(self, self._number, self._idle_seconds)
+            return func(*args, **kwargs)
         finally:
-            self.cleanup(get_hub_if_exists())
-
-    def cleanup(self, hub_of_worker):
-        """Ends the hub that a task may have made in this thread."""
-        if hub_of_worker is not None:
-            hub_of_worker.destroy(True)
+            self._after_run_task(func, args, kwargs, thread_result)
 
     def _before_run_task(
         self,
@@ -72,7 +71,7 @@ class _WorkerGreenlet(greenlet):
         _get_thread_profile=_get_thread_profile,
         _get_thread_trace=_get_thread_trace,
     ):
-        """Called in the worker thread before a task: sets what `threading` would set in a thread of its own."""
+        """Called in the thread before each task: sets the profile and trace functions for it."""
         profile = _get_thread_profile()
         if profile is not None:
             _sys.setprofile(profile)
@@ -81,186 +80,104 @@ class _WorkerGreenlet(greenlet):
             _sys.settrace(trace)
 
     def _after_run_task(self, func, args, kwargs, thread_result, _sys=sys):
-        """Called in the worker thread after a task: takes that back."""
+        """Called in the thread after each task: no profile or trace function outlives it."""
         if _sys.getprofile() is not None:
             _sys.setprofile(None)
         if _sys.gettrace() is not None:
             _sys.settrace(None)
 
+    def _begin(self):
+        self._thread_ident = thread_ident()
+
+    def _finish(self):
+        """The end of the thread: destroys its hub, if a task has made one."""
+        hub = get_hub_if_exists()
+        if hub is not None:
+            hub.destroy(True)
+
     def __repr__(self):
         return (
-            f"<ThreadPoolWorker at 0x{id(self):x} thread_ident=0x{self._thread_ident:x}"
-            f" threadpool-hub={_format_hub(self._hub)}>"
+            f"<ThreadPoolWorker at 0x{id(self):x} thread_ident={hex(self._thread_ident)} threadpool-hub={self._hub_text}>"
         )
 
-
-def _work(threadpool, task_queue, number, worker_class):
-    """The main function of a worker thread."""
-    try:
-        worker = worker_class(threadpool)
-        worker._number = number
-        # The pool may go while its workers are idle; they are told to end when it does.
-        del threadpool
-        worker.switch()
-    finally:
-        task_queue.worker_ends(number)
+    __str__ = __repr__
 
 
-class ThreadPool(GroupMappingMixin):
-    """At most `maxsize` native threads that run what `spawn` and its relatives are given.
+def _brief(hub):
+    if hub is None:
+        return "None"
+    return f"<{type(hub).__name__} at 0x{id(hub):x} thread_ident={hex(hub.thread_ident)}>"
 
-    It belongs to the hub of the thread that made it (or `hub`), and only that thread may spawn: others get
-    InvalidThreadUseError. Threads are started as they are needed; one that has had nothing to do for `idle_task_timeout`
-    seconds ends (None or -1: never).
+
+class ThreadPool(ThreadPoolBase, GroupMappingMixin):
+    """At most `maxsize` native threads that call functions for greenlets.
+
+    Works as a `verdigris.pool.Pool` does, with threads in place of greenlets. It belongs to `hub` (by default the
+    calling thread's) and may be used in that one's thread only; another raises InvalidThreadUseError. A thread ends when
+    it has had nothing to do for `idle_task_timeout` seconds, or never if that is negative.
+
+    `len()` tells how many tasks are not finished, so a pool without any is false. The functions that were given to
+    `threading.setprofile` and `settrace` see each task.
     """
 
     _WorkerGreenlet = _WorkerGreenlet
+
     # gevent adjusts its size in a greenlet of this name; here that is done at once.
     manager = None
 
     def __init__(self, maxsize, hub=None, idle_task_timeout=-1):
-        self.hub = get_hub() if hub is None else hub
+        hub = get_hub() if hub is None else hub
+        ThreadPoolBase.__init__(self, maxsize, hub, -1 if idle_task_timeout is None else idle_task_timeout)
         self.pid = os.getpid()
-        self._maxsize = _checked_maxsize(maxsize)
-        self._idle_seconds = None if idle_task_timeout is None or idle_task_timeout < 0 else idle_task_timeout
-        # One more may wait for a worker than there can be workers: so one is at hand when another is done.
-        self._available_worker_threads_greenlet_sem = Semaphore(maxsize + 1)
-        self.task_queue = _core.TaskQueue(self.hub, self._available_worker_threads_greenlet_sem)
-        self.fork_watcher = self.hub.loop.fork(ref=False)
+        # Whoever uses the pool in a forked child notices it anyway; this is for those who only wait.
+        self.fork_watcher = hub.loop.fork(ref=False)
         self.fork_watcher.start(_MethodOfWeak(self, "_on_fork"))
 
-    def __del__(self):
-        task_queue = getattr(self, "task_queue", None)
-        if task_queue is not None:
-            task_queue.stop_all()
-
-    def __repr__(self, _format_hub=_format_hub):
+    def __repr__(self, _format_hub=_brief):
         return (
-            f"<{type(self).__name__} at 0x{id(self):x} tasks={len(self)} size={self.size} maxsize={self.maxsize}"
-            f" hub={_format_hub(self.hub)}>"
+            f"<{type(self).__name__} at 0x{id(self):x} tasks={len(self)} size={self.size}"
+            f" maxsize={self.maxsize} hub={_format_hub(self.hub)}>"
         )
 
-    def __len__(self):
-        """Tasks that were spawned and are not done."""
-        return self.task_queue.unfinished_tasks
-
     @property
-    def maxsize(self):
-        """How many threads there are at most."""
-        return self._maxsize
-
-    @maxsize.setter
-    def maxsize(self, maxsize):
-        difference = _checked_maxsize(maxsize) - self._maxsize
-        room = self._available_worker_threads_greenlet_sem
-        for _ in range(difference):
-            room.release()
-        if difference < 0:
-            # Tasks that are under way may have taken more than there is room for now; then the count goes below zero.
-            room.counter += difference
-        self._maxsize = maxsize
-        self.adjust()
-
-    @property
-    def size(self):
-        """How many threads there are. Set it to start some beforehand, or to end some."""
-        return self.task_queue.size
-
-    @size.setter
-    def size(self, size):
-        if size < 0:
-            raise ValueError(f"Size of the pool cannot be negative: {size!r}")
-        if size > self._maxsize:
-            raise ValueError(f"Size of the pool cannot be bigger than maxsize: {size!r} > {self._maxsize!r}")
-        while self.task_queue.size < size:
-            self._add_thread()
-        if self.task_queue.size > size:
-            self.task_queue.stop(self.task_queue.size - size)
-
-    def adjust(self):
-        """Starts threads if there are tasks for them, and ends those above `maxsize`."""
-        task_queue = self.task_queue
-        while task_queue.size < min(self._maxsize, task_queue.unfinished_tasks):
-            self._add_thread()
-        if task_queue.size > self._maxsize:
-            task_queue.stop(task_queue.size - self._maxsize)
-
-    def _add_thread(self):
-        number = self.task_queue.worker_begins()
-        try:
-            _start_new_thread()(_work, (self, self.task_queue, number, self._WorkerGreenlet))
-        except:
-            self.task_queue.worker_ends(number)
-            raise
-
-    def _on_fork(self):
-        """In the child of a fork: the threads are gone."""
-        pid = os.getpid()
-        if pid != self.pid:
-            self.pid = pid
-            self.task_queue.after_fork()
-            self.adjust()
-
-    def join(self):
-        """Waits until all tasks that were spawned are done."""
-        self.task_queue.all_done.wait()
+    def task_queue(self):
+        """The tasks that wait for a thread: has `qsize()`."""
+        return _TaskQueue(self)
 
     def kill(self):
         """Waits until the threads have ended; what they are at, and what was spawned before, is done first."""
-        self._on_fork()
-        ended = self.task_queue.stop_all()
-        if getcurrent() is not get_hub_if_exists():
-            ended.wait()
-        if self.fork_watcher is not None:
-            self.fork_watcher.stop()
+        ThreadPoolBase.kill(self)
+        self.fork_watcher.stop()
 
-    def spawn(self, func, *args, **kwargs):
-        """Runs func(*args, **kwargs) in a thread of the pool; returns an AsyncResult of it.
-
-        Waits while as many tasks are under way as the pool takes.
-        """
-        if not callable(func):
-            raise TypeError(f"func must be callable, not {func!r}")
-        if get_hub_if_exists() is not self.hub:
-            raise InvalidThreadUseError(
-                f"{self!r} belongs to another thread; only that one may spawn (apply() runs the function here)"
-            )
-        if os.getpid() != self.pid:
-            self._on_fork()
-        self._available_worker_threads_greenlet_sem.acquire()
-        try:
-            result = self.task_queue.put(func, args, kwargs or None)
-        except:
-            self._available_worker_threads_greenlet_sem.release()
-            raise
-        self.adjust()
-        return result
+    def _on_fork(self):
+        ThreadPoolBase._on_fork(self)
+        self.pid = os.getpid()
 
     def _apply_immediately(self):
-        # From another thread, a worker of this pool perhaps, it is called here: that thread may block.
-        return get_hub_if_exists() is not self.hub
+        return get_hub() is not self.hub
+
+    def _apply_async_use_greenlet(self):
+        # There is always room for waiting for a thread in a greenlet.
+        return True
 
     def _apply_async_cb_spawn(self, callback, result):
         callback(result)
 
-    def _apply_async_use_greenlet(self):
-        # Always: spawning may wait for room.
-        return True
 
+class _TaskQueue:
+    """A view of the tasks in a pool."""
 
-def _checked_maxsize(maxsize):
-    if not isinstance(maxsize, int):
-        raise TypeError(f"maxsize must be integer: {maxsize!r}")
-    if maxsize < 0:
-        raise ValueError(f"maxsize must not be negative: {maxsize!r}")
-    return maxsize
+    def __init__(self, pool):
+        self._pool = pool
 
+    def qsize(self):
+        return self._pool._queued
 
-def _start_new_thread():
-    """The function that starts native threads, however much is patched."""
-    from verdigris.monkey import get_original
+    __len__ = qsize
 
-    return get_original("_thread", "start_new_thread")
+    @property
+    def unfinished_tasks(self):
+        return len(self._pool)
 
 
 class _MethodOfWeak:
@@ -358,13 +275,3 @@ class ThreadResult:
             self.value = None
             if self.exc_info:
                 self.exc_info = (self.exc_info[0], self.exc_info[1], None)
-
-
-def __getattr__(name):
-    # `concurrent.futures.thread` imports `threading`, which must not come in before it is patched.
-    if name == "ThreadPoolExecutor":
-        from verdigris._executor import ThreadPoolExecutor
-
-        globals()[name] = ThreadPoolExecutor
-        return ThreadPoolExecutor
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,6 +16,7 @@ use super::waiter::WaiterObject;
 use crate::greenlet::{self, PyGreenlet};
 use crate::greenlet_base::RawGreenlet;
 use crate::names;
+use crate::threadpool;
 
 thread_local! {
     /// This thread's hub, borrowed: the reference is in the thread state's dictionary, so that it
@@ -123,13 +124,18 @@ impl HubObject {
     }
 
     /// The hub's parent is the thread's main greenlet, whoever makes the hub: errors that end the program go there.
+    /// In a thread of a pool it is the worker, which is there in the main greenlet's place.
     #[pyo3(signature = (*_args, **_kwargs))]
     fn __init__(
         slf: &Bound<'_, Self>,
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        let main = greenlet::main_bound(slf.py())?;
+        let py = slf.py();
+        let main = match threadpool::root_of_this_thread(py) {
+            Some(worker) => worker,
+            None => greenlet::main_bound(py)?,
+        };
         // SAFETY: the hub is new and not started; a main greenlet descends from nobody.
         unsafe {
             greenlet::set_initial_parent(slf.as_ptr().cast(), main.as_ptr().cast());

@@ -37,14 +37,7 @@ impl EventObject {
         )
     }
 
-    /// An event that other threads will set.
-    pub(crate) fn shared(py: Python<'_>, flag: bool) -> PyResult<Py<EventObject>> {
-        let event = Self::make(py, flag)?;
-        event.bind(py).as_super().get().notifier.share();
-        Ok(event)
-    }
-
-    pub(crate) fn clear_flag(&self) {
+    pub(super) fn clear_flag(&self) {
         self.flag.set(false);
     }
 }
@@ -76,7 +69,7 @@ impl EventObject {
     }
 
     /// Sets the flag and lets go everybody who waits for it.
-    pub(crate) fn set(slf: &Bound<'_, Self>) -> PyResult<()> {
+    pub(super) fn set(slf: &Bound<'_, Self>) -> PyResult<()> {
         let base = slf.as_super();
         base.get().notifier.touch();
         slf.get().flag.set(true);

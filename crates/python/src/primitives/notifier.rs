@@ -74,11 +74,6 @@ impl Notifier {
         }
     }
 
-    /// Says beforehand that several threads will use the object.
-    pub(super) fn share(&self) {
-        self.shared.set(true);
-    }
-
     #[cold]
     fn touch_first_time(&self, here: ThreadMark) {
         if self.seen_by.replace(Some(here)).is_some() {

@@ -184,7 +184,7 @@ impl SemaphoreObject {
     }
 
     #[inline]
-    pub(crate) fn release_native(slf: &Bound<'_, Self>) -> PyResult<i64> {
+    pub(super) fn release_native(slf: &Bound<'_, Self>) -> PyResult<i64> {
         let this = slf.get();
         let base = slf.as_super();
         base.get().notifier.touch();

@@ -1,11 +1,26 @@
-//! What a thread pool does for each task: the queue, the worker's loop, and the way back to the hub.
+//! The thread pool: functions that block run in threads of the operating system, and greenlets wait for them.
 //!
-//! How many workers there are, when one more is started and what a worker is, is policy: `verdigris/threadpool.py`.
+//! ```text
+//!   hub's thread                                             worker threads
+//!   apply, spawn ── Task ──► queue.rs (mutex, condition) ──► worker.rs: calls the function
+//!        ▲                                                        │
+//!        └── pool.rs: deliver, an entry of the loop ◄── Completion ┘
+//! ```
+//!
+//! A greenlet that waits in `apply` is parked like any other, and no Python object is made for it. The queue's mutex
+//! is never locked while Python code runs, nor while a thread waits for the GIL.
 
-mod tasks;
+mod call;
+mod pool;
+mod queue;
+mod task;
+mod worker;
 
 use pyo3::prelude::*;
 
+pub(crate) use worker::root_of_this_thread;
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<tasks::TaskQueue>()
+    queue::watch_forks();
+    module.add_class::<pool::PoolObject>()
 }

@@ -1,0 +1,261 @@
+//! A worker: a native thread whose tasks run in a greenlet of its own, an instance of the pool's `_WorkerGreenlet`.
+//!
+//! ```text
+//!   _thread.start_new_thread(body, (worker, pool))
+//!     the thread's main greenlet ── switches once to ──► worker: take, call, complete, take, ...
+//! ```
+//!
+//! A task may use everything that greenlets use: the thread then gets a hub, whose parent is the worker, and which is
+//! destroyed at the end of the thread. Whatever can be unwound by the end of the interpreter goes through `call.rs`.
+
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyWeakrefMethods, PyWeakrefReference};
+
+use super::call;
+use super::pool::PoolObject;
+use super::task::{Completion, Receiver, Task};
+use crate::greenlet::{self, PyGreenlet};
+use crate::hub;
+use crate::names;
+
+thread_local! {
+    /// The worker that runs in this thread; borrowed, the thread's body keeps it.
+    static WORKER: Cell<*mut PyGreenlet> = const { Cell::new(null_mut()) };
+}
+
+/// The greenlet under which the hub of a worker thread is to be made.
+pub(crate) fn root_of_this_thread(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    let worker = WORKER.get();
+    // SAFETY: the thread's body holds a reference for as long as the pointer is set.
+    (!worker.is_null()).then(|| unsafe { Bound::from_borrowed_ptr(py, worker.cast()) })
+}
+
+/// Starts the thread of one more worker.
+pub(super) fn start(pool: &Bound<'_, PoolObject>) -> PyResult<()> {
+    let py = pool.py();
+    let worker = pool.getattr("_WorkerGreenlet")?.call1((pool,))?;
+    let pool = PyWeakrefReference::new(pool)?;
+    names::start_new_thread(py)?
+        .call1((body(py)?, (worker, pool)))
+        .map(drop)
+}
+
+/// The function that a worker's thread runs, made once.
+fn body(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static BODY: AtomicPtr<ffi::PyObject> = AtomicPtr::new(null_mut());
+    let made = BODY.load(Ordering::Relaxed);
+    if made.is_null() {
+        let definition = Box::leak(Box::new(ffi::PyMethodDef {
+            ml_name: c"threadpool_worker".as_ptr(),
+            // SAFETY: the flag says that it has this signature.
+            ml_meth: unsafe { std::mem::transmute::<*mut c_void, ffi::PyMethodDefPointer>(run_thread as *mut c_void) },
+            ml_flags: ffi::METH_VARARGS,
+            ml_doc: c"The body of a thread pool's threads.".as_ptr(),
+        }));
+        // SAFETY: the GIL is held, the definition is for ever.
+        let function =
+            unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyCFunction_NewEx(definition, null_mut(), null_mut()))? };
+        BODY.store(function.clone().into_ptr(), Ordering::Relaxed);
+        return Ok(function);
+    }
+    // SAFETY: made above, and kept for ever.
+    Ok(unsafe { Bound::from_borrowed_ptr(py, made) })
+}
+
+/// The thread: runs the worker's greenlet to its end.
+unsafe extern "C-unwind" fn run_thread(
+    _module: *mut ffi::PyObject,
+    arguments: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called by `_thread` with the GIL held and the tuple that `start` has made; nothing here has a destructor.
+    unsafe {
+        let worker: *mut PyGreenlet = ffi::PyTuple_GET_ITEM(arguments, 0).cast();
+        let main = greenlet::current();
+        if main.is_null() || ffi::PyObject_TypeCheck(worker.cast(), greenlet::greenlet_type()) == 0 {
+            return null_mut();
+        }
+        greenlet::set_initial_parent(worker, main);
+        greenlet::state(worker).native_run.set(Some(run_worker));
+        let pool = ffi::PyTuple_GET_ITEM(arguments, 1);
+        ffi::Py_INCREF(pool);
+        greenlet::switch(worker, pool)
+    }
+}
+
+/// The worker's greenlet.
+unsafe extern "C-unwind" fn run_worker(worker: *mut PyGreenlet, arguments: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: called with the GIL held in the worker's own thread; the arguments are a tuple with a weak reference
+    // to the pool, and ours.
+    unsafe {
+        let py = Python::assume_attached();
+        WORKER.set(worker);
+        {
+            let arguments = Bound::from_owned_ptr(py, arguments).cast_into_unchecked::<PyTuple>();
+            let pool = arguments.get_borrowed_item_unchecked(0).to_owned();
+            let worker = Bound::from_borrowed_ptr(py, worker.cast());
+            let pool = pool.cast_into_unchecked::<PyWeakrefReference>();
+            Worker {
+                worker,
+                pool,
+                named: Cell::new(false),
+            }
+            .run();
+        }
+        WORKER.set(null_mut());
+        ffi::Py_INCREF(ffi::Py_None());
+        ffi::Py_None()
+    }
+}
+
+struct Worker<'py> {
+    worker: Bound<'py, PyAny>,
+    pool: Bound<'py, PyWeakrefReference>,
+    /// Whether the thread has a hub, and that its name.
+    named: Cell<bool>,
+}
+
+impl<'py> Worker<'py> {
+    fn run(&self) {
+        let py = self.worker.py();
+        let Some((queue, idle_limit)) = self.pool().map(|pool| (pool.get().queue(), pool.get().idle_limit())) else {
+            return;
+        };
+        let hooked = self.is_hooked();
+        if let Err(error) = self.tell("_begin") {
+            error.write_unraisable(py, Some(&self.worker));
+        }
+        while let Some(task) = queue
+            .take_now()
+            .or_else(|| call::without_gil(py, || queue.take(idle_limit)))
+        {
+            self.perform(task, hooked);
+        }
+        if let Err(error) = self.tell("_finish") {
+            error.write_unraisable(py, Some(&self.worker));
+        }
+        if let Some(pool) = self.pool() {
+            pool.get().worker_ended(py);
+        }
+    }
+
+    /// The pool, if it still is there.
+    fn pool(&self) -> Option<Bound<'py, PoolObject>> {
+        self.pool.upgrade_as().ok().flatten()
+    }
+
+    /// Whether the class of the worker has hooks of its own round each task.
+    fn is_hooked(&self) -> bool {
+        let overrides = || -> PyResult<bool> {
+            let base = names::worker_greenlet(self.worker.py())?;
+            let class = self.worker.get_type();
+            for name in ["_before_run_task", "_after_run_task"] {
+                if !class.getattr(name)?.is(&base.getattr(name)?) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        overrides().unwrap_or(true)
+    }
+
+    /// Runs a task and sends back what has become of it.
+    fn perform(&self, task: Task, hooked: bool) {
+        let py = self.worker.py();
+        let Task {
+            pool,
+            function,
+            arguments,
+            keywords,
+            receiver,
+        } = task;
+        let hooked = hooked || self.is_observed(py);
+        let outcome = if hooked {
+            self.call_hooked("_call", &function, &arguments, keywords.as_ref(), &receiver)
+        } else {
+            let result = call::call(
+                function.bind(py),
+                arguments.bind(py),
+                keywords.as_ref().map(|keywords| keywords.bind(py)),
+            );
+            if call::is_observed(py) {
+                // The task has set a profile or trace function, which is not to outlive it.
+                self.call_hooked("_after_run_task", &function, &arguments, keywords.as_ref(), &receiver)
+                    .and(result)
+            } else {
+                result
+            }
+        };
+        self.name_hub();
+        let outcome = outcome.map(Bound::unbind);
+        // Nothing of the task is left here when the one who waits goes on.
+        call::release(py, arguments);
+        if let Some(keywords) = keywords {
+            call::release(py, keywords);
+        }
+        let context = if outcome.is_err() {
+            Some((self.worker.clone().unbind(), function))
+        } else {
+            call::release(py, function);
+            None
+        };
+        let completion = Completion {
+            receiver,
+            outcome,
+            context,
+        };
+        if let Err(error) = PoolObject::complete(pool.bind(py), completion) {
+            error.write_unraisable(py, Some(pool.bind(py)));
+        }
+        call::release(py, pool);
+    }
+
+    /// Whether a profile or trace function is there, or is to be set for the task.
+    fn is_observed(&self, py: Python<'_>) -> bool {
+        call::is_observed(py) || names::has_threading_hooks(py)
+    }
+
+    /// A method of the worker that is told everything about the task.
+    fn call_hooked(
+        &self,
+        method: &str,
+        function: &Py<PyAny>,
+        arguments: &Py<PyTuple>,
+        keywords: Option<&Py<PyDict>>,
+        receiver: &Receiver,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.worker.py();
+        let keywords = keywords.map_or_else(|| PyDict::new(py), |keywords| keywords.bind(py).clone());
+        let result = match receiver {
+            Receiver::Result(result) => result.bind(py).clone().into_any(),
+            Receiver::Waiting(_) => py.None().into_bound(py),
+        };
+        let all = (function, arguments, keywords, result).into_pyobject(py)?;
+        call::call(&self.worker.getattr(method)?, &all, None)
+    }
+
+    /// Says in the thread's hub, when a task has made it, whose it is.
+    fn name_hub(&self) {
+        let py = self.worker.py();
+        if self.named.get() {
+            return;
+        }
+        if let Some(hub) = hub::current_if_exists(py) {
+            self.named.set(true);
+            if let Err(error) = hub.setattr("name", "ThreadPool Worker Hub") {
+                error.write_unraisable(py, Some(hub.as_any()));
+            }
+        }
+    }
+
+    /// Calls a method of the worker.
+    fn tell(&self, method: &str) -> PyResult<()> {
+        let py = self.worker.py();
+        call::call(&self.worker.getattr(method)?, &PyTuple::empty(py), None).map(drop)
+    }
+}
