@@ -12,6 +12,22 @@
 //!   leave()
 //! ```
 //!
+//! One iteration, in libev's order (`ROWS.md` in the crate maps each rule of libev to the test that proves it):
+//!
+//! ```text
+//!   fork watchers, if this is a forked child
+//!   prepare watchers, then the run-soon queue: FIFO, until it is empty or 5 ms are over
+//!   what changed is told to the backend; how long may it wait? ── 0 ──► look
+//!                                                              └─ n ──► Block(wait), absorb
+//!   fed, last in first out within a priority: I/O, signals and asyncs, timers, periodics, idle, check
+//!   Invoke: the highest priority first, looked at again after each entry
+//! ```
+//!
+//! Two kinds of entries: **watchers** ([`Loop::insert`], start, stop; libev's twelve types), and **one-shot waits**
+//! ([`Loop::wait_timer`], [`Loop::wait_io`], [`Loop::wait_io_for`]), which are freed when they are handed out: what a
+//! fiber or a greenlet that sleeps needs, and nothing else. A **socket** that is [adopted](Loop::adopt) is registered
+//! with the system once for its life and its readiness is remembered, so that waiting for it makes no system call.
+//!
 //! The payload is any `Copy` type: an index, a pointer, a small enum.
 //!
 //! ```
