@@ -3,6 +3,7 @@
 //! It keeps the links and the notifier; what differs from one class to the next is a table of functions
 //! (`Kind`), so that the base can be asked and told without a detour through Python attributes.
 
+use std::cell::Cell;
 use std::ptr::NonNull;
 
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
@@ -39,8 +40,15 @@ pub(crate) struct Linkable {
     pub(super) links: Links,
     /// Those of the links that are to be told now, whatever becomes of the object meanwhile.
     pub(super) due: Links,
+    /// Whether a notification has begun and is not over.
+    telling: Cell<bool>,
+    /// Whether those who are linked now are to be told by a notification that has not begun.
+    told_anew: Cell<bool>,
     pub(super) notifier: Notifier,
 }
+
+// SAFETY: touched with the GIL held only, in single steps.
+unsafe impl Sync for Linkable {}
 
 impl Linkable {
     pub(super) fn of(kind: &'static Kind) -> Self {
@@ -48,6 +56,8 @@ impl Linkable {
             kind,
             links: Links::default(),
             due: Links::default(),
+            telling: Cell::new(false),
+            told_anew: Cell::new(false),
             notifier: Notifier::new(run_notifier),
         }
     }
@@ -67,11 +77,15 @@ impl Linkable {
         if notifier.is_posted() {
             return Ok(());
         }
+        // One that was under way in a loop that has been destroyed begins anew.
+        slf.get().telling.set(false);
         let home = notifier.capture(slf.py())?;
         notifier.post(slf.as_any(), &home)
     }
 
     /// Has everybody told who is linked: the way of events, which let all go at once.
+    ///
+    /// Who links before the notification begins is told, too, whatever has become of the object by then.
     pub(super) fn tell_everybody(slf: &Bound<'_, Self>) -> PyResult<()> {
         let this = slf.get();
         if this.links.is_empty() {
@@ -84,19 +98,23 @@ impl Linkable {
                 Link::Thread(thread) => thread.wake(),
                 // Another thread's greenlet is its own loop's affair: it need not wait for ours.
                 Link::Wake(ticket) if !home.as_ref().is_some_and(|home| ticket.home().is(home)) => ticket.wake(py)?,
-                _ => this.due.push(link),
+                _ => this.links.push(link),
             }
         }
-        if this.due.is_empty() {
-            Ok(())
-        } else {
-            Self::post_to_captured(slf)
+        if this.links.is_empty() {
+            return Ok(());
         }
+        this.told_anew.set(true);
+        Self::post_to_captured(slf)
     }
 
-    /// Tells those who are due: the notification of events.
+    /// Tells those who were there when it began: the notification of events.
     pub(super) fn tell_due(slf: &Bound<'_, Self>, home: &Py<LoopObject>, place: Place) -> Outcome {
         let this = slf.get();
+        if !this.telling.replace(true) {
+            this.told_anew.set(false);
+            this.links.take_all().into_iter().for_each(|link| this.due.push(link));
+        }
         while let Some(link) = this.due.pop() {
             match this.due.tell(home.get(), slf.as_any(), link, place) {
                 Told::Done => {}
@@ -105,7 +123,15 @@ impl Linkable {
                 Told::Resume(greenlet) => return Outcome::Wake { greenlet, again: true },
             }
         }
+        this.telling.set(false);
         this.notifier.finished();
+        // It was set again meanwhile, or somebody linked to it while it was set: their turn is the next.
+        if this.told_anew.replace(false)
+            && !this.links.is_empty()
+            && let Err(error) = Self::post_to_captured(slf)
+        {
+            error.write_unraisable(slf.py(), Some(slf.as_any()));
+        }
         Outcome::Done
     }
 
@@ -124,7 +150,7 @@ impl Linkable {
 
     /// Waits to be told: the wait of events. One that is `ready` already waits behind those who are being told.
     pub(super) fn park(&self, py: Python<'_>, ready: bool, timeout_ns: Option<i64>) -> PyResult<Ended> {
-        let places = if ready {
+        let places = if ready && self.telling.get() {
             [&self.due, &self.links]
         } else {
             [&self.links, &self.due]
