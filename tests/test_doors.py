@@ -10,7 +10,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
 from conftest import PROGRAM_LIMIT, Ended, Run, end_program, start_program
 
 

@@ -7,7 +7,6 @@ import os
 import warnings
 
 import pytest
-
 import verdigris
 from verdigris import fileobject
 from verdigris.socket import cancel_wait_ex

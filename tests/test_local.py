@@ -6,7 +6,6 @@ import pickle
 import weakref
 
 import pytest
-
 import verdigris
 from verdigris.local import all_local_dicts_for_greenlet, local
 

@@ -8,7 +8,6 @@ import resource
 import select as standard
 
 import pytest
-
 import verdigris
 from verdigris import select, socket
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 import pytest
-
 import verdigris
 from verdigris import selectors, socket
 

@@ -11,7 +11,6 @@ import socket as standard
 from pathlib import Path
 
 import pytest
-
 import verdigris
 from verdigris import pool, socket, ssl
 from verdigris.event import Event
@@ -41,7 +40,9 @@ def errors():
     del hub.exception_stream
 
 
-@pytest.mark.parametrize("spawn", ["default", "raw", 5, verdigris.spawn, verdigris.spawn_raw, pool.Pool(5), pool.Group()])
+@pytest.mark.parametrize(
+    "spawn", ["default", "raw", 5, verdigris.spawn, verdigris.spawn_raw, pool.Pool(5), pool.Group()]
+)
 def test_connections_are_handled_at_once_and_closed(spawn):
     with StreamServer(ANYWHERE, echo, spawn=spawn) as server:
         server.start()

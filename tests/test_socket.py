@@ -14,7 +14,6 @@ import warnings
 import weakref
 
 import pytest
-
 import verdigris
 from verdigris import socket
 from verdigris.exceptions import ConcurrentObjectUseError

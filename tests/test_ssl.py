@@ -9,7 +9,6 @@ import weakref
 from pathlib import Path
 
 import pytest
-
 import verdigris
 from verdigris import socket, ssl
 

@@ -259,7 +259,7 @@ Loop = _importable(
     "loop",
     "GEVENT_LOOP",
     [_LOOP],
-    {name: _LOOP for name in ("libev-cext", "libev-cffi", "libuv-cffi", "libuv")},
+    dict.fromkeys(("libev-cext", "libev-cffi", "libuv-cffi", "libuv"), _LOOP),
     "The class of `hub.loop`. There is one; gevent's names for its three stand for it.",
 )
 FormatContext = _importable(

@@ -1,8 +1,8 @@
 """File objects: what `open` does, for descriptors that may have to be waited for.
 
-    OpenDescriptor     what to open and how: arguments checked, and made into a stack of `io` objects
-    FileObjectBase     the object that a program holds, which passes everything on to the stack's top
-    FileObjectBlock    blocks;  FileObjectThread    runs every call in the thread pool
+OpenDescriptor     what to open and how: arguments checked, and made into a stack of `io` objects
+FileObjectBase     the object that a program holds, which passes everything on to the stack's top
+FileObjectBlock    blocks;  FileObjectThread    runs every call in the thread pool
 """
 
 import io
@@ -354,8 +354,24 @@ class FileObjectThread(FileObjectBase):
         super().__init__(OpenDescriptor(*args, **kwargs))
 
     _THREADED = frozenset(
-        "read readinto readline readlines write writeall writelines xreadlines read1 readinto1 readall peek"
-        " seek tell truncate flush".split()
+        [
+            "read",
+            "readinto",
+            "readline",
+            "readlines",
+            "write",
+            "writeall",
+            "writelines",
+            "xreadlines",
+            "read1",
+            "readinto1",
+            "readall",
+            "peek",
+            "seek",
+            "tell",
+            "truncate",
+            "flush",
+        ]
     )
 
     def __getattr__(self, name):

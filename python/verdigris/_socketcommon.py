@@ -25,7 +25,7 @@ _WRITE = 2
 _ABSENT = object()
 
 
-class cancel_wait_ex(error):  # noqa: N801 - gevent's name
+class cancel_wait_ex(error):
     """Raised in a greenlet whose wait was cancelled because the socket is being closed."""
 
     def __init__(self):
@@ -117,13 +117,13 @@ def getfqdn(name=""):
         name = __socket__.gethostname()
     try:
         hostname, aliases, _ = gethostbyaddr(name)
-    except error:
+    except OSError:
         return name
     return next((candidate for candidate in (hostname, *aliases) if "." in candidate), hostname)
 
 
 def _timed_out():
-    return timeout("timed out")
+    return TimeoutError("timed out")
 
 
 def _already_used(callback):
@@ -165,7 +165,7 @@ def _resolve_addr(sock, address):
     resolved = found[0][4]
     if family == AF_INET6:
         # What the caller gave beyond host and port is the caller's wish.
-        resolved = resolved[:2] + tuple(address[2:]) + resolved[len(address):]
+        resolved = resolved[:2] + tuple(address[2:]) + resolved[len(address) :]
     return resolved
 
 

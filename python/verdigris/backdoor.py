@@ -18,7 +18,7 @@ class BackdoorServer(StreamServer):
     the connection.
     """
 
-    def __init__(self, listener, locals=None, banner=None, **server_args):  # noqa: A002 - gevent's name
+    def __init__(self, listener, locals=None, banner=None, **server_args):
         super().__init__(listener, spawn=Greenlet.spawn, **server_args)
         self.locals = {"__doc__": None, "__name__": "__console__", **(locals or {})}
         self.banner = banner

@@ -3,7 +3,7 @@
 import builtins as _builtins
 
 from verdigris._util import copy_globals
-from verdigris.lock import RLock  # noqa: F401
+from verdigris.lock import RLock
 
 __target__ = "builtins"
 __implements__ = []

@@ -1,7 +1,7 @@
 """Locks between greenlets and threads (gevent.lock); the real ones are Rust (`crates/python/src/primitives`)."""
 
-from verdigris._compat import PURE_PYTHON  # noqa: F401 - gevent.lock has it
-from verdigris._core import BoundedSemaphore, RLock, Semaphore, getcurrent  # noqa: F401 - as above
+from verdigris._compat import PURE_PYTHON
+from verdigris._core import BoundedSemaphore, RLock, Semaphore, getcurrent
 
 __all__ = ["Semaphore", "BoundedSemaphore", "DummySemaphore", "RLock"]
 

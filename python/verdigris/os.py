@@ -18,7 +18,7 @@ from verdigris._config import config
 from verdigris._core import fork_begins, fork_ended, getcurrent, is_forking
 from verdigris._hub_local import get_hub, get_hub_if_exists
 from verdigris._util import copy_globals
-from verdigris.event import Event  # noqa: F401
+from verdigris.event import Event
 from verdigris.hub import reinit, sleep
 from verdigris.monkey import get_original as _get_original
 

@@ -104,7 +104,7 @@ class _Watch:
         self._watchers.clear()
 
 
-def select(rlist, wlist, xlist, timeout=None):  # noqa: A002 - the standard name
+def select(rlist, wlist, xlist, timeout=None):
     """As the standard `select`; other greenlets run while it waits.
 
     Exceptional conditions (*xlist*) are reported if they are there at once, and not waited for.
@@ -175,7 +175,7 @@ def _select_now(readers, writers, others):
 
 if "poll" in __implements__:
 
-    class poll:  # noqa: N801 - the standard name
+    class poll:
         """As the standard `poll` object; other greenlets run while it waits."""
 
         def __init__(self):

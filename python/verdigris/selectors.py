@@ -14,11 +14,7 @@ from ._socketcommon import wait_read
 from .hub import get_hub, sleep
 
 __implements__ = ["DefaultSelector"]
-__imports__ = [
-    name
-    for name in vars(__selectors__)
-    if not name.startswith("__") and name not in __implements__
-]
+__imports__ = [name for name in vars(__selectors__) if not name.startswith("__") and name not in __implements__]
 globals().update((name, getattr(__selectors__, name)) for name in __imports__)
 __all__ = ["DefaultSelector", "GeventSelector"]
 
@@ -87,7 +83,9 @@ class GeventSelector(_BaseSelectorImpl):
         for fileno, events in self._epoll.poll(0, max(len(self._fd_to_key), 1)):
             key = self._fd_to_key.get(fileno)
             if key is not None:
-                found = (EVENT_WRITE if events & ~_select.EPOLLIN else 0) | (EVENT_READ if events & ~_select.EPOLLOUT else 0)
+                found = (EVENT_WRITE if events & ~_select.EPOLLIN else 0) | (
+                    EVENT_READ if events & ~_select.EPOLLOUT else 0
+                )
                 ready.append((key, found & key.events))
         return ready
 

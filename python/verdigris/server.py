@@ -6,7 +6,7 @@ from . import _core
 from .baseserver import BaseServer, parse_address
 from .lock import Semaphore
 from .socket import AF_INET, MSG_DONTWAIT, SO_BROADCAST, SO_REUSEADDR, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET
-from .socket import socket as GeventSocket  # noqa: N812 - gevent's name
+from .socket import socket as GeventSocket
 
 __all__ = ["StreamServer", "DatagramServer"]
 

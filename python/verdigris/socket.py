@@ -10,7 +10,7 @@ import os
 import socket as __socket__
 import sys
 from _socket import dup as _duplicate
-from errno import EAGAIN, EALREADY, EBADF, ECONNREFUSED, EHOSTUNREACH, EINPROGRESS, EINVAL, EISCONN, EWOULDBLOCK  # noqa: F401
+from errno import EAGAIN, EALREADY, EBADF, ECONNREFUSED, EHOSTUNREACH, EINPROGRESS, EINVAL, EISCONN, EWOULDBLOCK
 
 from . import _core
 from ._socketcommon import (
@@ -56,14 +56,14 @@ __imports__ = [
 
 globals().update((name, getattr(__socket__, name)) for name in __imports__)
 
-__all__ = [*__implements__, *__extensions__, *__imports__]  # noqa: PLE0604
+__all__ = [*__implements__, *__extensions__, *__imports__]
 
 _GLOBAL_DEFAULT_TIMEOUT = __socket__._GLOBAL_DEFAULT_TIMEOUT
 
 SocketMixin = _core.Socket
 
 
-class socket(_core.Socket):  # noqa: N801 - the standard name
+class socket(_core.Socket):
     """A socket whose calls let other greenlets run while they wait.
 
     As the standard class, with these additions: `send` takes a `timeout`; `ref` says whether a

@@ -35,9 +35,9 @@ __imports__ = [name for name in vars(__ssl__) if not name.startswith("__") and n
 
 globals().update((name, getattr(__ssl__, name)) for name in __imports__ if name != "create_connection")
 
-__all__ = [*__implements__, *(name for name in __imports__ if name != "create_connection")]  # noqa: PLE0604
+__all__ = [*__implements__, *(name for name in __imports__ if name != "create_connection")]
 
-orig_SSLContext = __ssl__.SSLContext  # noqa: N816 - gevent's name
+orig_SSLContext = __ssl__.SSLContext
 
 
 def _rebound(function, namespace, class_cell=None):
@@ -62,7 +62,9 @@ def _rebound_member(member, namespace, class_cell):
     if isinstance(member, (classmethod, staticmethod)):
         return type(member)(_rebound_member(member.__func__, namespace, class_cell))
     if isinstance(member, property):
-        parts = [part and _rebound_member(part, namespace, class_cell) for part in (member.fget, member.fset, member.fdel)]
+        parts = [
+            part and _rebound_member(part, namespace, class_cell) for part in (member.fget, member.fset, member.fdel)
+        ]
         return property(*parts, member.__doc__)
     return member
 
@@ -83,7 +85,9 @@ class SSLContext(orig_SSLContext):
 
     def _wrap_socket(self, sock, server_side, server_hostname=None, *, owner=None, session=None):
         native = sock._sock if isinstance(sock, _core.Socket) else sock
-        channel = _ssl._SSLContext._wrap_socket(self, native, server_side, server_hostname, owner=owner, session=session)
+        channel = _ssl._SSLContext._wrap_socket(
+            self, native, server_side, server_hostname, owner=owner, session=session
+        )
         return channel if native is sock else _core.TlsChannel(channel, sock)
 
 

@@ -13,7 +13,7 @@ from types import FunctionType as _FunctionType
 from weakref import ref as _ref
 
 from verdigris import _children
-from verdigris._compat import MAC, PY311, PY313, PY314, PYPY, WIN  # noqa: F401
+from verdigris._compat import MAC, PY311, PY313, PY314, PYPY, WIN
 from verdigris._core import fork_begins, fork_ended, getcurrent
 from verdigris._hub_local import get_hub, get_hub_if_exists
 from verdigris._util import copy_globals
@@ -22,7 +22,7 @@ from verdigris.fileobject import FileObject
 from verdigris.greenlet import Greenlet, joinall, killall
 from verdigris.hub import sleep
 from verdigris.monkey import get_original as _get_original
-from verdigris.os import fork_and_watch, nb_read, nb_write, tp_read, tp_write  # noqa: F401
+from verdigris.os import fork_and_watch, nb_read, nb_write, tp_read, tp_write
 
 spawn = Greenlet.spawn
 mswindows = WIN
@@ -50,9 +50,7 @@ _OriginalPopen = _get_original("subprocess", "Popen")
 _close = _get_original("os", "close")
 
 # The functions below look up everything they use here.
-copy_globals(
-    _stdlib, globals(), names_to_ignore=[*__implements__, *[name for name in globals()]], dunder_names_to_keep=()
-)
+copy_globals(_stdlib, globals(), names_to_ignore=[*__implements__, *list(globals())], dunder_names_to_keep=())
 PIPE, STDOUT, TimeoutExpired = _stdlib.PIPE, _stdlib.STDOUT, _stdlib.TimeoutExpired
 
 

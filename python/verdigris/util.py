@@ -5,7 +5,7 @@ import sys
 import traceback
 from functools import update_wrapper
 
-from verdigris._compat import PYPY, thread_mod_name  # noqa: F401
+from verdigris._compat import PYPY, thread_mod_name
 from verdigris._core import getcurrent
 from verdigris._core import greenlet as RawGreenlet
 
@@ -226,7 +226,9 @@ class _Text:
             self.tree(child, depth + 1)
 
     def finish(self):
-        last_branch = max((i for i, (depth, begins, _) in enumerate(self.lines) if begins and depth == 1), default=len(self.lines))
+        last_branch = max(
+            (i for i, (depth, begins, _) in enumerate(self.lines) if begins and depth == 1), default=len(self.lines)
+        )
         result = []
         for i, (depth, begins, text) in enumerate(self.lines):
             more = i < last_branch  # another branch follows
@@ -276,8 +278,7 @@ class _Text:
     def _stack(title, frame, limit):
         if frame is not None:
             yield title
-            for line in "".join(traceback.format_stack(frame, limit)).splitlines():
-                yield line
+            yield from "".join(traceback.format_stack(frame, limit)).splitlines()
 
 
 def _spawner(greenlet):

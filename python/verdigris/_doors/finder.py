@@ -150,7 +150,7 @@ def find_named_gevent(name, path):
     `sleep.__module__ == "gevent.hub"`), and some look for them to learn whether they are patched. A module takes the names
     of what it defines from its `__name__` while it is executed, so that is all there is to change.
     """
-    if name.startswith(ALIASES["greenlet"]) or name.startswith(f"{OURS}._doors"):
+    if name.startswith((ALIASES["greenlet"], f"{OURS}._doors")):
         return None
     spec = PathFinder.find_spec(name, path)
     if spec is None or spec.loader is None:

@@ -7,8 +7,8 @@ verdigris is that module, too. The greenlets themselves are in `verdigris._core`
 from verdigris._core import GreenletExit, error, getcurrent, gettrace, greenlet, settrace
 
 # Names that genuine greenlet has without listing them.
-from verdigris._greenlet import _greenlet  # noqa: F401
-from verdigris._greenlet._greenlet import (  # noqa: F401
+from verdigris._greenlet import _greenlet
+from verdigris._greenlet._greenlet import (
     _C_API,
     CLOCKS_PER_SEC,
     GREENLET_USE_CONTEXT_VARS,

@@ -6,7 +6,7 @@ clean-up has nothing to report: stacks stay where they are, and what an ended th
 
 import os
 
-from verdigris._core import (  # noqa: F401 (re-exported)
+from verdigris._core import (
     _C_API,
     GreenletExit,
     error,
