@@ -42,6 +42,14 @@ def test_it_waits_for_the_first(pair):
         sock.close()
 
 
+def test_others_have_their_turn_even_if_something_is_always_ready(pair):
+    ended = []
+    verdigris.spawn(ended.append, True)
+    for _ in range(100):
+        select.select([], [pair[0]], [])
+    assert ended
+
+
 def test_waiting_for_nothing_takes_its_time():
     assert select.select([], [], [], 0.01) == ([], [], [])
 

@@ -118,8 +118,8 @@ def select(rlist, wlist, xlist, timeout=None):
     readers, writers, others = (_with_filenos(objects) for objects in (rlist, wlist, xlist))
     found = _select_now(*([fileno for _, fileno in pairs] for pairs in (readers, writers, others)))
     if any(found) or timeout == 0:
-        if timeout == 0:
-            sleep(0)
+        # Others get their turn all the same: who selects in a circle may find something each time.
+        sleep(0)
         return tuple(
             [item for item, fileno in pairs if fileno in ready]
             for pairs, ready in zip((readers, writers, others), found, strict=True)
