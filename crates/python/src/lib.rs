@@ -18,6 +18,7 @@ mod hub;
 mod names;
 mod primitives;
 mod socket;
+mod thread_end;
 mod threadpool;
 mod tstate;
 

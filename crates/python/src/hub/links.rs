@@ -11,6 +11,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use super::event_loop::LoopObject;
 use super::park::Ticket;
@@ -201,7 +202,9 @@ impl Links {
                 Told::NeedsHub
             }
             Link::Call(callable) => {
-                if let Err(error) = callable.bind(py).call1((source,)) {
+                let called = PyTuple::new(py, [source])
+                    .and_then(|arguments| crate::thread_end::call(callable.bind(py), &arguments, None));
+                if let Err(error) = called {
                     match (callable.bind(py), source).into_pyobject(py) {
                         Ok(context) => home.handle_error(py, Some(context.as_any()), error),
                         Err(second) => second.write_unraisable(py, Some(source)),

@@ -13,6 +13,7 @@ use crate::{greenlet, hub};
 pub(super) fn get_ident(py: Python<'_>, gr: Option<&Bound<'_, PyAny>>) -> u64 {
     match gr.filter(|gr| !gr.is_none()) {
         Some(gr) => gr.as_ptr().addr() as u64,
-        None => greenlet::current_bound(py).map_or_else(|_| hub::native_thread_ident(), |current| current.as_ptr().addr() as u64),
+        None => greenlet::current_bound(py)
+            .map_or_else(|_| hub::native_thread_ident(), |current| current.as_ptr().addr() as u64),
     }
 }

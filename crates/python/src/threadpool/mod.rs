@@ -10,7 +10,6 @@
 //! A greenlet that waits in `apply` is parked like any other, and no Python object is made for it. The queue's mutex
 //! is never locked while Python code runs, nor while a thread waits for the GIL.
 
-mod call;
 mod pool;
 mod queue;
 mod task;

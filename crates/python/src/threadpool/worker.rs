@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A task may use everything that greenlets use: the thread then gets a hub, whose parent is the worker, and which is
-//! destroyed at the end of the thread. Whatever can be unwound by the end of the interpreter goes through `call.rs`.
+//! destroyed at the end of the thread. Whatever can be unwound by the end of the interpreter goes through `thread_end.rs`.
 
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -17,12 +17,12 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyWeakrefMethods, PyWeakrefReference};
 
-use super::call;
 use super::pool::PoolObject;
 use super::task::{Completion, Receiver, Task};
 use crate::greenlet::{self, PyGreenlet};
 use crate::hub;
 use crate::names;
+use crate::thread_end as call;
 
 thread_local! {
     /// The worker that runs in this thread; borrowed, the thread's body keeps it.
@@ -132,7 +132,7 @@ impl<'py> Worker<'py> {
         }
         while let Some(task) = queue
             .take_now()
-            .or_else(|| call::without_gil(py, || queue.take(idle_limit)))
+            .or_else(|| call::detached(py, || queue.take(idle_limit)))
         {
             self.perform(task, hooked);
         }

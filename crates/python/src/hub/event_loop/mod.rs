@@ -26,6 +26,7 @@ use super::callback::CallbackObject;
 use super::token::{NativeEntry, Outcome, Place, Token};
 use super::{error, watcher};
 use crate::greenlet::{self, PyGreenlet};
+use crate::thread_end;
 
 /// How often an error that interrupts the report of an error is reported in its turn.
 const MOST_REPORTS: usize = 10;
@@ -308,7 +309,11 @@ impl LoopObject {
         let mut error = error;
         for _ in 0..MOST_REPORTS {
             let arguments = (context, error.get_type(py), error.value(py), error.traceback(py));
-            let Err(second) = handler.call_method1(py, "handle_error", arguments) else {
+            let reported = handler
+                .bind(py)
+                .getattr("handle_error")
+                .and_then(|report| thread_end::call(&report, &arguments.into_pyobject(py)?, None));
+            let Err(second) = reported else {
                 return;
             };
             error = second;
@@ -322,8 +327,11 @@ impl LoopObject {
     }
 
     /// Pulls and runs entries until the loop says it is done.
-    fn drive(&self, py: Python<'_>) -> PyResult<()> {
-        loop {
+    ///
+    /// `depth` is that of the `run` this is the body of. A greenlet may leave a `run` of its own half done and never come back to
+    /// it; then whoever drives the one outside of it ends it, and it must not go on if it does come back.
+    fn drive(&self, py: Python<'_>, depth: usize) -> PyResult<()> {
+        while self.engine().is_ok_and(|engine| engine.depth() >= depth) {
             if let Some(entry) = self.handed.take() {
                 self.dispatch(py, entry);
                 continue;
@@ -338,12 +346,17 @@ impl LoopObject {
                 ),
                 engine::Step::Soon(data) => self.dispatch(py, Entry::Soon(data)),
                 engine::Step::Block(wait) => self.block(py, wait)?,
-                engine::Step::Done => return Ok(()),
-            }
-            if self.is_destroyed() {
-                return Ok(());
+                engine::Step::Done => {
+                    let engine = self.engine()?;
+                    let inner = engine.depth() > depth;
+                    engine.leave();
+                    if !inner {
+                        return Ok(());
+                    }
+                }
             }
         }
+        Ok(())
     }
 
     /// Waits for the operating system, with the GIL released.
@@ -361,7 +374,7 @@ impl LoopObject {
                 return Ok(());
             }
         }
-        let woken = py.detach(|| wait.block());
+        let woken = thread_end::detached(py, || wait.block());
         self.engine()?.absorb(woken);
         self.check_signals(py);
         Ok(())

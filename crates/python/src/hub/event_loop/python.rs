@@ -37,12 +37,10 @@ impl LoopObject {
             (false, true) => engine::Mode::Once,
             (false, false) => engine::Mode::Default,
         };
-        self.at_home(py)?.enter(mode);
-        let result = self.drive(py);
-        if let Ok(engine) = self.engine() {
-            engine.leave();
-        }
-        result
+        let engine = self.at_home(py)?;
+        engine.enter(mode);
+        let depth = engine.depth();
+        self.drive(py, depth)
     }
 
     /// Calls `func(*args)` in the next pass, before the loop polls. From another thread this is

@@ -270,7 +270,7 @@ impl GreenletObject {
         match object::current(py) {
             Ok(hub) => {
                 let report = (slf, shown.get_type(py), shown.value(py), shown.traceback(py));
-                hub.call_method1("handle_error", report)?;
+                crate::thread_end::call(&hub.getattr("handle_error")?, &report.into_pyobject(py)?, None)?;
             }
             Err(_) => shown.write_unraisable(py, Some(slf.as_any())),
         }
@@ -312,13 +312,13 @@ impl GreenletObject {
         let keywords = Self::clone_cell(py, &this.keywords);
         let function = Self::clone_cell(py, &this.function);
         let result = match function {
-            Some(function) => function
-                .bind(py)
-                .call(arguments.bind(py), keywords.as_ref().map(|keywords| keywords.bind(py))),
-            None => slf
-                .getattr("_run")
-                .and_then(|run| run.call(arguments.bind(py), keywords.as_ref().map(|keywords| keywords.bind(py)))),
-        };
+            Some(function) => Ok(function.into_bound(py)),
+            None => slf.getattr("_run"),
+        }
+        .and_then(|function| {
+            let keywords = keywords.as_ref().map(|keywords| keywords.bind(py));
+            crate::thread_end::call(&function, arguments.bind(py), keywords)
+        });
         drop((arguments, keywords));
         let reported = match result {
             Ok(value) => {

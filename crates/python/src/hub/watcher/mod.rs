@@ -492,10 +492,7 @@ fn call(
     } else {
         None
     };
-    callback
-        .bind(py)
-        .call1(replaced.as_ref().unwrap_or(arguments))
-        .map(drop)
+    crate::thread_end::call(callback.bind(py), replaced.as_ref().unwrap_or(arguments), None).map(drop)
 }
 
 /// The loop is gone: a watcher of it is inactive for ever.

@@ -1,4 +1,5 @@
-//! Calls into Python from a worker thread, in a way that the end of the interpreter cannot unwind (see `worker.c`).
+//! Calls into Python that the end of the interpreter cannot unwind (see `thread_end.c`): where a thread other than the main
+//! one may be when it is ended. That is in what greenlets run, in callbacks, and in the loop's wait for the system.
 
 use std::ffi::c_int;
 
@@ -18,7 +19,7 @@ unsafe extern "C" {
 }
 
 /// callable(*arguments, **keywords)
-pub(super) fn call<'py>(
+pub(crate) fn call<'py>(
     callable: &Bound<'py, PyAny>,
     arguments: &Bound<'py, PyTuple>,
     keywords: Option<&Bound<'py, PyDict>>,
@@ -33,13 +34,13 @@ pub(super) fn call<'py>(
 }
 
 /// Gives a reference up, which may call Python code.
-pub(super) fn release<T>(_py: Python<'_>, object: Py<T>) {
+pub(crate) fn release<T>(_py: Python<'_>, object: Py<T>) {
     // SAFETY: the reference is ours, and the GIL is held.
     unsafe { verdigris_drop(object.into_ptr()) }
 }
 
 /// Runs something without the GIL.
-pub(super) fn without_gil<T>(_py: Python<'_>, run: impl FnOnce() -> T) -> T {
+pub(crate) fn detached<T>(_py: Python<'_>, run: impl FnOnce() -> T) -> T {
     // SAFETY: the GIL is held, and is taken again before anything else is done. `run` has no Python objects to touch.
     unsafe {
         let tstate = ffi::PyEval_SaveThread();
@@ -50,7 +51,7 @@ pub(super) fn without_gil<T>(_py: Python<'_>, run: impl FnOnce() -> T) -> T {
 }
 
 /// Whether this thread has a profile or a trace function.
-pub(super) fn is_observed(_py: Python<'_>) -> bool {
+pub(crate) fn is_observed(_py: Python<'_>) -> bool {
     // SAFETY: the GIL is held.
     unsafe { verdigris_is_observed() != 0 }
 }

@@ -1,4 +1,4 @@
-/* What a worker thread calls where the interpreter may end it.
+/* What a thread calls where the interpreter may end it.
  *
  * While the interpreter is being finalized, a thread that wants the GIL ends: up to CPython 3.13 by pthread_exit, which
  * unwinds its stack - through our frames, whose destructors want the GIL that the thread does not have, and through
