@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open};
+use rustix::process::{Pid, WaitOptions};
 
+use crate::backend::system::{Process, watch_process};
 use crate::internal::Internal;
 use crate::kinds::Kind;
 use crate::pending::{CHILD_MARK, level};
@@ -62,10 +62,10 @@ impl<T: Copy> Loop<T> {
         };
         let (pid, trace) = (child.pid, child.trace);
         let via = match Pid::from_raw(pid) {
-            Some(pid) if !trace => match pidfd_open(pid, PidfdFlags::NONBLOCK) {
-                Ok(pidfd) => Via::Pidfd(self.add_internal(Internal::Child(pidfd, index))),
-                Err(Errno::SRCH) => Via::Nothing,
-                Err(_) => Via::Sigchld,
+            Some(pid) if !trace => match watch_process(pid) {
+                Process::Watched(pidfd) => Via::Pidfd(self.add_internal(Internal::Child(pidfd, index))),
+                Process::Missing => Via::Nothing,
+                Process::Unwatchable => Via::Sigchld,
             },
             _ => Via::Sigchld,
         };

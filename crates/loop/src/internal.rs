@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
-
+use crate::backend::system;
 use crate::{Flags, Loop};
 
 /// What one of them is for.
@@ -60,9 +59,7 @@ impl<T: Copy> Loop<T> {
     pub(crate) fn internal_event(&mut self, fd: i32) {
         match self.internals.by_fd.get(&fd) {
             Some(Internal::Clock(clock)) => {
-                // The read says ECANCELED; what matters is that the clock is looked at.
-                let _ = rustix::io::read(clock, &mut [0u8; 8]);
-                arm_clock(clock);
+                system::rearm_clock_watch(clock);
                 self.now.expire();
             }
             Some(Internal::Paths(_)) => self.read_paths(fd),
@@ -76,9 +73,7 @@ impl<T: Copy> Loop<T> {
         if self.internals.clock.is_some() || self.flags().contains(Flags::NO_TIMERFD) || self.backend() == 0 {
             return;
         }
-        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        if let Ok(clock) = rustix::time::timerfd_create(TimerfdClockId::Realtime, flags) {
-            arm_clock(&clock);
+        if let Some(clock) = system::open_clock_watch() {
             self.internals.clock = Some(self.add_internal(Internal::Clock(clock)));
         }
     }
@@ -92,22 +87,4 @@ impl<T: Copy> Loop<T> {
         self.recreate_paths();
         self.abandon_children();
     }
-}
-
-fn arm_clock(clock: &OwnedFd) {
-    let never = Timespec {
-        tv_sec: i64::MAX / 2,
-        tv_nsec: 0,
-    };
-    let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
-    // If this fails, a jump is noticed a minute later.
-    let _ = rustix::time::timerfd_settime(
-        clock,
-        flags,
-        &Itimerspec {
-            it_interval: zero,
-            it_value: never,
-        },
-    );
 }

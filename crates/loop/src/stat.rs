@@ -3,11 +3,9 @@
 //! An event of inotify is only a hint: the attributes are read again and compared, to the nanosecond (DD-02).
 
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-
+use crate::backend::system;
 use crate::internal::Internal;
 use crate::kinds::Kind;
 use crate::{Error, Events, Flags, Key, Loop, Result};
@@ -183,22 +181,12 @@ impl<T: Copy> Loop<T> {
         let Kind::Stat(stat) = &mut self.slab[index].kind else {
             return None;
         };
-        let own = WatchFlags::ATTRIB
-            | WatchFlags::DELETE_SELF
-            | WatchFlags::MOVE_SELF
-            | WatchFlags::MODIFY
-            | WatchFlags::CREATE
-            | WatchFlags::DELETE
-            | WatchFlags::MOVED_FROM
-            | WatchFlags::MOVED_TO
-            | WatchFlags::DONT_FOLLOW
-            | WatchFlags::MASK_ADD;
         let mut path: &Path = &stat.path;
         loop {
-            if let Ok(watch) = inotify::add_watch(object, path, own) {
+            if let Some(watch) = system::watch_path(object, path) {
                 stat.watch = Some(watch);
                 stat.exact = path == stat.path;
-                let local = stat.exact && is_local(path);
+                let local = stat.exact && system::is_local(path);
                 self.paths.by_watch.entry(watch).or_default().push(index);
                 return Some(local);
             }
@@ -225,7 +213,7 @@ impl<T: Copy> Loop<T> {
         if watchers.is_empty() {
             self.paths.by_watch.remove(&watch);
             if let Some(Internal::Paths(object)) = self.internals.paths.and_then(|fd| self.internals.get(fd)) {
-                let _ = inotify::remove_watch(object, watch);
+                system::unwatch_path(object, watch);
             }
         }
     }
@@ -236,7 +224,7 @@ impl<T: Copy> Loop<T> {
             return None;
         }
         if self.internals.paths.is_none() {
-            let object = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
+            let object = system::open_path_watches()?;
             self.internals.paths = Some(self.add_internal(Internal::Paths(object)));
         }
         self.internals.paths
@@ -244,17 +232,13 @@ impl<T: Copy> Loop<T> {
 
     /// inotify has something to say: everybody concerned looks.
     pub(crate) fn read_paths(&mut self, fd: i32) {
-        let mut buffer = [const { std::mem::MaybeUninit::uninit() }; 4096];
         let mut concerned: Vec<u32> = Vec::new();
         if let Some(Internal::Paths(object)) = self.internals.get(fd) {
-            let mut reader = inotify::Reader::new(object.as_fd(), &mut buffer);
-            while let Ok(event) = reader.next() {
-                if event.events().contains(inotify::ReadFlags::QUEUE_OVERFLOW) {
-                    concerned.extend(self.paths.by_watch.values().flatten());
-                } else if let Some(watchers) = self.paths.by_watch.get(&event.wd()) {
-                    concerned.extend(watchers);
-                }
-            }
+            let by_watch = &self.paths.by_watch;
+            system::read_path_watches(object, |watch| match watch {
+                Some(watch) => concerned.extend(by_watch.get(&watch).into_iter().flatten()),
+                None => concerned.extend(by_watch.values().flatten()),
+            });
         }
         concerned.sort_unstable();
         concerned.dedup();
@@ -306,25 +290,4 @@ fn look(path: &Path) -> Attributes {
         mtime_ns: ns(found.st_mtime as i64, found.st_mtime_nsec as i64),
         ctime_ns: ns(found.st_ctime as i64, found.st_ctime_nsec as i64),
     }
-}
-
-/// Whether changes on this file system can only be made through this kernel, so that inotify hears of all of them.
-fn is_local(path: &Path) -> bool {
-    const LOCAL: [i64; 13] = [
-        0xef53,      // ext2, ext3, ext4
-        0x9123_683e, // btrfs
-        0x5846_5342, // xfs
-        0x0102_1994, // tmpfs
-        0x8584_58f6, // ramfs
-        0x3153_464a, // jfs
-        0x5346_544e, // ntfs
-        0x4d44,      // msdos
-        0x72b6,      // jffs2
-        0x5265_4973, // reiserfs
-        0x1373,      // devfs
-        0x2fc1_2fc1, // zfs
-        0xf2f5_2010, // f2fs
-    ];
-    #[allow(clippy::unnecessary_cast, reason = "the type of the field differs between systems")]
-    rustix::fs::statfs(path).is_ok_and(|system| LOCAL.contains(&(system.f_type as i64)))
 }

@@ -10,23 +10,41 @@
 //!   What it brings back is read by `report`, and `recycle` takes it home.
 //! * `recreate` begins anew with kernel objects of its own (after a fork), knowing no fd but the waker.
 
+#[cfg(target_os = "linux")]
 mod epoll;
 pub(crate) mod fork;
+#[cfg(not(target_os = "linux"))]
+mod kqueue;
 mod poll;
 mod scripted;
 mod select;
+#[cfg_attr(target_os = "linux", path = "linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "other.rs")]
+pub(crate) mod system;
 mod waker;
 
 use std::sync::Arc;
 
 use crate::{Flags, Result};
 
-pub(crate) use epoll::Epoll;
+#[cfg(target_os = "linux")]
+pub(crate) use epoll::{Epoll as Queue, EpollSleeper as QueueSleeper};
+#[cfg(not(target_os = "linux"))]
+pub(crate) use kqueue::{Kqueue as Queue, KqueueSleeper as QueueSleeper};
 pub(crate) use poll::Poll;
 pub use scripted::Script;
 pub(crate) use scripted::Scripted;
 pub(crate) use select::Select;
 pub(crate) use waker::{SignalMask, Waker, is_open};
+
+#[cfg(target_os = "linux")]
+const QUEUE: Flags = Flags::EPOLL;
+#[cfg(target_os = "linux")]
+const QUEUE_NAME: &str = "epoll";
+#[cfg(not(target_os = "linux"))]
+const QUEUE: Flags = Flags::KQUEUE;
+#[cfg(not(target_os = "linux"))]
+const QUEUE_NAME: &str = "kqueue";
 
 /// Interest: reading.
 pub(crate) const READ: u8 = 1;
@@ -42,6 +60,7 @@ pub(crate) const WAKER_FD: i32 = -1;
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Change {
     /// What was wanted before.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only epoll has to know"))]
     pub(crate) before: u8,
     /// What the kernel was last told.
     pub(crate) kernel: u8,
@@ -75,7 +94,8 @@ pub(crate) struct Report {
 
 /// The backends by name.
 pub(crate) enum Backend {
-    Epoll(Epoll),
+    /// The system's own: epoll or kqueue.
+    Queue(Queue),
     Poll(Poll),
     Select(Select),
     Scripted(Scripted),
@@ -83,7 +103,7 @@ pub(crate) enum Backend {
 
 /// What waits: owned, sendable, knows nothing of the loop.
 pub(crate) enum Sleeper {
-    Epoll(epoll::EpollSleeper),
+    Queue(QueueSleeper),
     Poll(poll::PollSleeper),
     Select(select::SelectSleeper),
     Scripted(scripted::ScriptedSleeper),
@@ -96,10 +116,10 @@ impl Backend {
             0 => recommended_backends(),
             some => some,
         };
-        if wanted & Flags::EPOLL.0 != 0
-            && let Ok(epoll) = Epoll::new(waker)
+        if wanted & QUEUE.0 != 0
+            && let Ok(queue) = Queue::new(waker)
         {
-            return Ok(Backend::Epoll(epoll));
+            return Ok(Backend::Queue(queue));
         }
         if wanted & Flags::POLL.0 != 0 {
             return Ok(Backend::Poll(Poll::new(waker)));
@@ -112,7 +132,7 @@ impl Backend {
 
     pub(crate) fn bit(&self) -> u32 {
         match self {
-            Backend::Epoll(_) => Flags::EPOLL.0,
+            Backend::Queue(_) => QUEUE.0,
             Backend::Poll(_) => Flags::POLL.0,
             Backend::Select(_) => Flags::SELECT.0,
             Backend::Scripted(_) => 0,
@@ -121,7 +141,7 @@ impl Backend {
 
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Backend::Epoll(_) => "epoll",
+            Backend::Queue(_) => QUEUE_NAME,
             Backend::Poll(_) => "poll",
             Backend::Select(_) => "select",
             Backend::Scripted(_) => "scripted",
@@ -130,7 +150,7 @@ impl Backend {
 
     pub(crate) fn fileno(&self) -> Option<i32> {
         match self {
-            Backend::Epoll(epoll) => Some(epoll.fileno()),
+            Backend::Queue(queue) => Some(queue.fileno()),
             _ => None,
         }
     }
@@ -138,7 +158,7 @@ impl Backend {
     /// Whether EDGE can be asked for.
     pub(crate) fn has_edges(&self) -> bool {
         match self {
-            Backend::Epoll(_) => true,
+            Backend::Queue(_) => true,
             Backend::Poll(_) | Backend::Select(_) => false,
             Backend::Scripted(scripted) => scripted.has_edges(),
         }
@@ -147,7 +167,7 @@ impl Backend {
     /// The shortest wait that is worth asking for (LV-C10).
     pub(crate) fn shortest_wait_ns(&self) -> i64 {
         match self {
-            Backend::Epoll(epoll) => epoll.shortest_wait_ns(),
+            Backend::Queue(queue) => queue.shortest_wait_ns(),
             _ => 1,
         }
     }
@@ -162,7 +182,7 @@ impl Backend {
 
     pub(crate) fn change(&mut self, fd: i32, change: Change) -> std::result::Result<Applied, i32> {
         match self {
-            Backend::Epoll(epoll) => epoll.change(fd, change),
+            Backend::Queue(queue) => queue.change(fd, change),
             Backend::Poll(poll) => poll.change(fd, change),
             Backend::Select(select) => select.change(fd, change),
             Backend::Scripted(scripted) => scripted.change(fd, change),
@@ -172,7 +192,7 @@ impl Backend {
     /// An event came that nobody wants: leave only `wanted`. False when that is impossible (LV-B05).
     pub(crate) fn narrow(&mut self, fd: i32, wanted: u8, generation: u32) -> bool {
         match self {
-            Backend::Epoll(epoll) => epoll.narrow(fd, wanted, generation),
+            Backend::Queue(queue) => queue.narrow(fd, wanted, generation),
             Backend::Poll(poll) => poll.narrow(fd, wanted, generation),
             Backend::Select(select) => select.narrow(fd, wanted, generation),
             Backend::Scripted(scripted) => scripted.narrow(fd, wanted),
@@ -181,7 +201,7 @@ impl Backend {
 
     pub(crate) fn recreate(&mut self, waker: &Waker) -> Result<()> {
         match self {
-            Backend::Epoll(epoll) => epoll.recreate(waker),
+            Backend::Queue(queue) => queue.recreate(waker),
             Backend::Poll(poll) => {
                 poll.recreate(waker);
                 Ok(())
@@ -199,7 +219,7 @@ impl Backend {
 
     pub(crate) fn sleeper(&mut self) -> Sleeper {
         match self {
-            Backend::Epoll(epoll) => Sleeper::Epoll(epoll.sleeper()),
+            Backend::Queue(queue) => Sleeper::Queue(queue.sleeper()),
             Backend::Poll(poll) => Sleeper::Poll(poll.sleeper()),
             Backend::Select(select) => Sleeper::Select(select.sleeper()),
             Backend::Scripted(scripted) => Sleeper::Scripted(scripted.sleeper()),
@@ -208,7 +228,7 @@ impl Backend {
 
     pub(crate) fn recycle(&mut self, sleeper: Sleeper) {
         match (self, sleeper) {
-            (Backend::Epoll(epoll), Sleeper::Epoll(sleeper)) => epoll.recycle(sleeper),
+            (Backend::Queue(queue), Sleeper::Queue(sleeper)) => queue.recycle(sleeper),
             (Backend::Poll(poll), Sleeper::Poll(sleeper)) => poll.recycle(sleeper),
             (Backend::Select(select), Sleeper::Select(sleeper)) => select.recycle(sleeper),
             (Backend::Scripted(scripted), Sleeper::Scripted(sleeper)) => scripted.recycle(sleeper),
@@ -221,7 +241,7 @@ impl Sleeper {
     /// Waits at most `timeout_ns` (0: looks; None: for ever) with `mask` as the signal mask.
     pub(crate) fn wait(&mut self, timeout_ns: Option<i64>, mask: Option<&SignalMask>) -> std::result::Result<(), i32> {
         match self {
-            Sleeper::Epoll(sleeper) => sleeper.wait(timeout_ns, mask),
+            Sleeper::Queue(sleeper) => sleeper.wait(timeout_ns, mask),
             Sleeper::Poll(sleeper) => sleeper.wait(timeout_ns, mask),
             Sleeper::Select(sleeper) => sleeper.wait(timeout_ns, mask),
             Sleeper::Scripted(sleeper) => sleeper.wait(timeout_ns),
@@ -230,7 +250,7 @@ impl Sleeper {
 
     pub(crate) fn len(&self) -> usize {
         match self {
-            Sleeper::Epoll(sleeper) => sleeper.len(),
+            Sleeper::Queue(sleeper) => sleeper.len(),
             Sleeper::Poll(sleeper) => sleeper.len(),
             Sleeper::Select(sleeper) => sleeper.len(),
             Sleeper::Scripted(sleeper) => sleeper.len(),
@@ -239,7 +259,7 @@ impl Sleeper {
 
     pub(crate) fn report(&self, place: usize) -> Option<Report> {
         match self {
-            Sleeper::Epoll(sleeper) => sleeper.report(place),
+            Sleeper::Queue(sleeper) => sleeper.report(place),
             Sleeper::Poll(sleeper) => sleeper.report(place),
             Sleeper::Select(sleeper) => sleeper.report(place),
             Sleeper::Scripted(sleeper) => sleeper.report(place),
@@ -249,7 +269,7 @@ impl Sleeper {
 
 /// Backends that this machine has (LV-L05).
 pub fn supported_backends() -> u32 {
-    Flags::EPOLL.0 | Flags::POLL.0 | Flags::SELECT.0
+    QUEUE.0 | Flags::POLL.0 | Flags::SELECT.0
 }
 
 /// Backends that are chosen when none is asked for (LV-L06).

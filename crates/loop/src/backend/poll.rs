@@ -2,9 +2,8 @@
 //!
 //! The list is an array without gaps; an fd's place in it is looked up by number. A sleeper takes a copy along, so that
 //! the list can change while it is away: poll reads the whole of it anyway.
-#![allow(unsafe_code)]
 
-use super::{Applied, Change, READ, Report, SignalMask, WAKER_FD, WRITE, Waker, is_open, last_errno, timespec};
+use super::{Applied, Change, READ, Report, SignalMask, WAKER_FD, WRITE, Waker, is_open};
 
 const ABSENT: u32 = u32::MAX;
 
@@ -127,15 +126,7 @@ pub(crate) struct PollSleeper {
 impl PollSleeper {
     pub(crate) fn wait(&mut self, timeout_ns: Option<i64>, mask: Option<&SignalMask>) -> Result<(), i32> {
         self.ready.clear();
-        let timeout = timeout_ns.map(timespec);
-        let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-        let mask = mask.map_or(std::ptr::null(), SignalMask::as_ptr);
-        // SAFETY: the list is an array of as many entries as are told; timeout and mask are null or point to values that
-        // outlive the call.
-        let count = unsafe { libc::ppoll(self.list.as_mut_ptr(), self.list.len() as libc::nfds_t, timeout, mask) };
-        if count < 0 {
-            return Err(last_errno());
-        }
+        let count = super::system::wait_poll(&mut self.list, timeout_ns, mask)?;
         let mut left = count;
         for (place, entry) in self.list.iter().enumerate() {
             if left == 0 {

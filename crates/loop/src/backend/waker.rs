@@ -2,59 +2,41 @@
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 
-use rustix::event::{EventfdFlags, eventfd};
-
+use super::system;
 use crate::Result;
 
-/// An eventfd. A write makes the backend return.
+/// What another thread or a signal handler rings to make the backend return.
 pub(crate) struct Waker {
-    fd: OwnedFd,
+    bell: system::Bell,
 }
 
 impl Waker {
     pub(crate) fn new() -> Result<Waker> {
         Ok(Waker {
-            fd: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            bell: system::Bell::new()?,
         })
     }
 
     pub(crate) fn fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
+        self.bell.readable()
     }
 
-    /// Async-signal-safe: one write(2), errno kept. A full counter is as good as a write.
+    /// Async-signal-safe.
     pub(crate) fn wake(&self) {
-        let one = 1u64.to_ne_bytes();
-        // SAFETY: errno's address is valid in every thread; write reads 8 bytes that live on this stack, and the fd is
-        // open as long as self is.
-        unsafe {
-            let errno = libc::__errno_location();
-            let kept = *errno;
-            libc::write(self.fd(), one.as_ptr().cast(), one.len());
-            *errno = kept;
-        }
+        self.bell.ring();
     }
 
     /// Empties it, for backends that would report it again and again.
     pub(crate) fn drain(&self) {
-        let mut buffer = [0u8; 8];
-        let _ = rustix::io::read(&self.fd, &mut buffer);
+        self.bell.silence();
     }
 
     /// In a forked child: the object is shared with the parent, so it is exchanged for a new one under the same number
     /// (signal handlers and other threads' handles have the number already).
     pub(crate) fn after_fork(&self) -> Result<()> {
-        let fresh = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        // SAFETY: both numbers are open; dup3 replaces what ours means and touches no memory.
-        let outcome = unsafe { libc::dup3(fresh.as_raw_fd(), self.fd(), libc::O_CLOEXEC) };
-        if outcome < 0 {
-            return Err(crate::Error::System(
-                std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EBADF),
-            ));
-        }
-        Ok(())
+        self.bell.replace()
     }
 }
 
