@@ -42,7 +42,7 @@ pub(crate) use object::{HubObject, current, current_if_exists};
 pub(crate) use park::{GreenletSlot, Ticket, Woken, arm, park};
 pub(crate) use sleep::sleep as sleep_for;
 pub(crate) use thread_wait::ThreadWait;
-pub(crate) use threads::here as native_thread_ident;
+pub(crate) use threads::{here as native_thread_ident, is_main as is_main_thread};
 pub(crate) use timeout::TimeoutObject;
 pub(crate) use token::{NativeEntry, Outcome, Place};
 pub(crate) use wait::Collector;

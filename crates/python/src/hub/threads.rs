@@ -42,6 +42,6 @@ pub(super) fn main_thread_ident(py: Python<'_>) -> u64 {
 }
 
 /// Whether the calling thread is the main one.
-pub(super) fn is_main(py: Python<'_>) -> bool {
+pub(crate) fn is_main(py: Python<'_>) -> bool {
     main_thread_ident(py) == here()
 }

@@ -214,7 +214,10 @@ impl Notifier {
 
     /// Waits for a ticket that is where somebody will use it.
     pub(super) fn park_armed(&self, py: Python<'_>, ticket: &Ticket, timeout_ns: Option<i64>) -> PyResult<Ended> {
-        let kept = self.shared.get().then(|| KeptRunning::new(py, ticket)).transpose()?;
+        // In the main thread, a wait for what no other thread has ever used is one that nobody will end, when
+        // nothing else is left to do; any other thread is there for somebody.
+        let elsewhere = self.shared.get() || !hub::is_main_thread(py);
+        let kept = elsewhere.then(|| KeptRunning::new(py, ticket)).transpose()?;
         let woken = hub::park(py, ticket, timeout_ns);
         drop(kept);
         Ok(if woken? == Woken::Ready {
