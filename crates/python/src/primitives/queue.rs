@@ -240,6 +240,9 @@ impl SimpleQueueObject {
         if this.shut_down.get() {
             return Err(queue_error(py, "ShutDown"));
         }
+        if timeout.is_some() {
+            Self::check_timeout(block, timeout)?;
+        }
         if Self::room(slf)? == 0 {
             Self::wait_for_room(slf, block, timeout)?;
         }
@@ -248,6 +251,16 @@ impl SimpleQueueObject {
             Ok(())
         } else {
             Self::tell_next(slf)
+        }
+    }
+
+    /// A negative number of seconds is refused also when nobody has to wait, as by the standard library's queues.
+    fn check_timeout(block: bool, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        match timeout.map(|timeout| timeout.extract::<f64>()) {
+            Some(Ok(seconds)) if block && seconds < 0.0 => {
+                Err(PyValueError::new_err("'timeout' must be a non-negative number"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -265,6 +278,9 @@ impl SimpleQueueObject {
     ) -> PyResult<Py<PyAny>> {
         let this = slf.get();
         this.notifier.touch();
+        if timeout.is_some() {
+            Self::check_timeout(block, timeout)?;
+        }
         if Self::size(slf)? == 0 {
             Self::wait_for_item(slf, block, timeout)?;
         }
@@ -305,9 +321,6 @@ impl SimpleQueueObject {
         }
         let limit = Limit::begin(py, timeout)?;
         let timeout_ns = limit.nanoseconds();
-        if timeout_ns.is_some_and(|timeout_ns| timeout_ns < 0) {
-            return Err(PyValueError::new_err("'timeout' must be a non-negative number"));
-        }
         let began = timeout_ns.map(|_| Instant::now());
         let native = ThreadWait::of_this_thread(py).is_some();
         let mut end = End::Back;
