@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import copy
 import gc
 import pickle
@@ -10,8 +9,8 @@ import threading
 import weakref
 
 import pytest
-
 import verdigris
+from native_threads import NativeThread
 from verdigris.event import AsyncResult, Event
 from verdigris.exceptions import LoopExit
 from verdigris.timeout import Timeout
@@ -285,29 +284,6 @@ def test_a_result_in_a_cycle_is_collected():
 # Threads --------------------------------------------------------------------------------------------------------------
 
 
-def in_thread(function):
-    """Starts `function` in a native thread; gives a function that waits for its end and its result."""
-    outcome = []
-    ended = threading.Event()
-
-    def run():
-        try:
-            outcome.append(function())
-        finally:
-            hub = verdigris.hub.get_hub_if_exists()
-            if hub is not None:
-                hub.destroy(True)
-            ended.set()
-
-    _thread.start_new_thread(run, ())
-
-    def join():
-        assert ended.wait(30)
-        return outcome[0]
-
-    return join
-
-
 def test_a_thread_without_a_hub_waits_and_gets_none():
     event, started = Event(), threading.Event()
 
@@ -315,15 +291,15 @@ def test_a_thread_without_a_hub_waits_and_gets_none():
         started.set()
         return event.wait(), verdigris.hub.get_hub_if_exists()
 
-    join = in_thread(wait)
+    thread = NativeThread(wait)
     started.wait()
     event.set()
-    assert join() == (True, None)
+    assert thread.join() == (True, None)
 
 
 def test_a_thread_without_a_hub_gives_up_after_its_time():
     event = Event()
-    assert in_thread(lambda: event.wait(0.001))() is False
+    assert NativeThread(event.wait, 0.001).join() is False
     assert event.linkcount() == 0
 
 
@@ -332,9 +308,9 @@ def test_a_thread_sets_what_greenlets_here_wait_for(count):
     result = AsyncResult()
     greenlets = [verdigris.spawn(result.get, timeout=30) for _ in range(count)]
     verdigris.sleep(0)
-    join = in_thread(lambda: result.set("from there"))
+    thread = NativeThread(lambda: result.set("from there"))
     assert [greenlet.get() for greenlet in greenlets] == ["from there"] * count
-    join()
+    thread.join()
 
 
 def test_greenlets_of_two_threads_wait_for_one_event():
@@ -346,13 +322,13 @@ def test_greenlets_of_two_threads_wait_for_one_event():
         started.set()
         return [greenlet.get() for greenlet in greenlets]
 
-    join = in_thread(there)
+    thread = NativeThread(there)
     greenlets = [verdigris.spawn(event.wait, 30) for _ in range(3)]
     started.wait()
     verdigris.sleep(0)
     event.set()
     assert [greenlet.get() for greenlet in greenlets] == [True] * 3
-    assert join() == [True] * 3
+    assert thread.join() == [True] * 3
 
 
 def test_an_event_that_another_thread_has_used_keeps_the_loop_waiting():
@@ -366,11 +342,11 @@ def test_an_event_that_another_thread_has_used_keeps_the_loop_waiting():
         go.wait()
         event.set()
 
-    join = in_thread(there)
+    thread = NativeThread(there)
     used.wait()
     verdigris.spawn(go.set)
     assert event.wait() is True
-    join()
+    thread.join()
 
 
 def test_the_hub_that_is_told_may_be_gone():
@@ -381,7 +357,7 @@ def test_the_hub_that_is_told_may_be_gone():
         verdigris.get_hub()
         return event.wait(0.001)
 
-    assert in_thread(there)() is False
+    assert NativeThread(there).join() is False
     greenlet = verdigris.spawn(event.wait, 30)
     verdigris.sleep(0)
     event.set()
