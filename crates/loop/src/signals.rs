@@ -73,7 +73,7 @@ fn claim(signum: i32, wakeup: &Arc<Wakeup>) -> Result<Previous> {
     let outcome = unsafe {
         let fields = action.as_mut_ptr();
         (*fields).sa_sigaction = handle as *const () as usize;
-        (*fields).sa_flags = libc::SA_RESTART;
+        (*fields).sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
         libc::sigfillset(&raw mut (*fields).sa_mask);
         libc::sigaction(signum, action.as_ptr(), previous.as_mut_ptr())
     };
