@@ -78,7 +78,9 @@ class _Future(concurrent.futures.Future):
 
             return threading.Condition()
         # Its functions would block the hub.
-        raise AttributeError("_condition: threading is not patched; wait for the future by result() or verdigris.wait()")
+        raise AttributeError(
+            "_condition: threading is not patched; wait for the future by result() or verdigris.wait()"
+        )
 
     @Lazy
     def _waiters(self):

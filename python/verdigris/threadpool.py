@@ -96,9 +96,7 @@ class _WorkerGreenlet(greenlet):
             hub.destroy(True)
 
     def __repr__(self):
-        return (
-            f"<ThreadPoolWorker at 0x{id(self):x} thread_ident={hex(self._thread_ident)} threadpool-hub={self._hub_text}>"
-        )
+        return f"<ThreadPoolWorker at 0x{id(self):x} thread_ident={hex(self._thread_ident)} threadpool-hub={self._hub_text}>"
 
     __str__ = __repr__
 

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 /* Whether the guarded call has come back; if it has not, the thread is being ended. */
-static void stay(int *returned)
+static void stay(volatile int *returned)
 {
     while (!*returned)
         pause();
@@ -23,9 +23,9 @@ static void stay(int *returned)
 
 #define GUARDED(call) \
     do { \
-        __attribute__((cleanup(stay))) int returned = 0; \
+        __attribute__((cleanup(stay))) volatile int returned = 0; \
         call; \
-        *(volatile int *)&returned = 1; \
+        returned = 1; \
     } while (0)
 
 void verdigris_enter(PyThreadState *tstate)

@@ -39,15 +39,18 @@ pub(crate) fn release<T>(_py: Python<'_>, object: Py<T>) {
     unsafe { verdigris_drop(object.into_ptr()) }
 }
 
-/// Runs something without the GIL.
+/// Runs something without the GIL, which is taken again however that ends.
 pub(crate) fn detached<T>(_py: Python<'_>, run: impl FnOnce() -> T) -> T {
-    // SAFETY: the GIL is held, and is taken again before anything else is done. `run` has no Python objects to touch.
-    unsafe {
-        let tstate = ffi::PyEval_SaveThread();
-        let result = run();
-        verdigris_enter(tstate);
-        result
+    struct Left(*mut ffi::PyThreadState);
+    impl Drop for Left {
+        fn drop(&mut self) {
+            // SAFETY: the thread state that has given the GIL up below, in this thread.
+            unsafe { verdigris_enter(self.0) }
+        }
     }
+    // SAFETY: the GIL is held, and is taken again before anything else is done. `run` has no Python objects to touch.
+    let _left = Left(unsafe { ffi::PyEval_SaveThread() });
+    run()
 }
 
 /// Whether this thread has a profile or a trace function.
