@@ -163,4 +163,4 @@ class _Link:
     def __eq__(self, other):
         return isinstance(other, _Link) and self.future is other.future and self.function == other.function
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]

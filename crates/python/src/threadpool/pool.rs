@@ -396,10 +396,10 @@ impl PoolObject {
 fn needs_hub(completion: &Completion) -> bool {
     completion.outcome.is_err()
         || match &completion.receiver {
-            Receiver::Result(result) =>
-            // SAFETY: a live object, with the GIL held.
-            {
-                (unsafe { ffi::Py_REFCNT(result.as_ptr()) }) == 1
+            Receiver::Result(result) => {
+                // SAFETY: a live object, with the GIL held.
+                let references = unsafe { ffi::Py_REFCNT(result.as_ptr()) };
+                references == 1
             }
             Receiver::Waiting(waiting) => waiting.is_abandoned(),
         }
