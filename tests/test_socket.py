@@ -694,3 +694,66 @@ def test_a_reset_is_an_error_of_that_connection_only(listener):
     with client, server:
         client.send(b"x")
         assert server.recv(1) == b"x"
+
+
+# ---- what is remembered of a socket's readiness
+
+
+def test_looking_without_taking_does_not_exhaust(listener):
+    client, server = connected(listener)
+    with client, server:
+        waiting = verdigris.spawn(server.recv, 100, socket.MSG_PEEK)
+        verdigris.sleep(0)
+        client.send(b"abc")
+        assert waiting.get(timeout=5) == b"abc"
+        assert server.recv(100, socket.MSG_PEEK) == b"abc"
+        assert server.recv(2) == b"ab"
+        assert server.recv(100) == b"c"
+        client.close()
+        assert server.recv(100) == b""
+
+
+def test_no_urgent_data_says_nothing_about_the_rest(listener):
+    client, server = connected(listener)
+    with client, server:
+        waiting = verdigris.spawn(server.recv, 1)
+        verdigris.sleep(0)
+        client.send(b"abc")
+        assert waiting.get(timeout=5) == b"a"
+        with pytest.raises(OSError):
+            server.recv(1, socket.MSG_OOB)
+        with pytest.raises(BlockingIOError):
+            server.recvmsg(1, 0, socket.MSG_ERRQUEUE)
+        assert server.recv(100) == b"bc"
+        with pytest.raises(BlockingIOError):
+            server.recv(1, socket.MSG_DONTWAIT)
+
+
+def test_urgent_data_amid_the_rest(listener):
+    client, server = connected(listener)
+    with client, server:
+        client.send(b"before")
+        client.send(b"!", socket.MSG_OOB)
+        client.send(b"after")
+        # A read stops at the mark, and got less than it asked for although there is more.
+        assert server.recv(100) == b"before"
+        assert server.recv(1, socket.MSG_OOB) == b"!"
+        assert server.recv(100) == b"after"
+
+
+def test_two_objects_of_one_descriptor(pair):
+    left, right = pair
+    twin = socket.socket(fileno=left.fileno())
+    waiting = verdigris.spawn(twin.recv, 1)
+    verdigris.sleep(0)
+    twin_waits = verdigris.spawn(left.recv, 1)
+    verdigris.sleep(0)
+    right.send(b"xy")
+    assert {waiting.get(timeout=5), twin_waits.get(timeout=5)} == {b"x", b"y"}
+    waiting = verdigris.spawn(twin.recv, 1)
+    verdigris.sleep(0)
+    left.close()
+    # It is told, and does not wait for ever for a descriptor that is gone.
+    with pytest.raises(OSError):
+        waiting.get(timeout=5)
+    twin.detach()

@@ -44,7 +44,7 @@ pub(crate) use sleep::sleep as sleep_for;
 pub(crate) use thread_wait::ThreadWait;
 pub(crate) use threads::{here as native_thread_ident, is_main as is_main_thread};
 pub(crate) use timeout::TimeoutObject;
-pub(crate) use token::{NativeEntry, Outcome, Place};
+pub(crate) use token::{NativeEntry, Outcome, Place, Token};
 pub(crate) use wait::Collector;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -146,7 +146,7 @@ impl Socket {
         method: &str,
         arguments: &Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let mut patience = self.patience().with_flags(flags);
+        let mut patience = self.patience().with_flags(direction, flags);
         loop {
             self.open_descriptor(py)?;
             match self.raw(py)?.call_method1(method, arguments) {
@@ -462,7 +462,7 @@ impl Socket {
     #[pyo3(signature = (data, flags = 0, timeout = Limit::Own), text_signature = "($self, data, flags=0, timeout=timeout_default)")]
     fn send(&self, py: Python<'_>, data: &Bound<'_, PyAny>, flags: c_int, timeout: Limit) -> PyResult<usize> {
         let patience = match timeout {
-            Limit::Own => self.patience().with_flags(flags),
+            Limit::Own => self.patience().with_flags(Direction::Write, flags),
             Limit::Given(timeout) => Patience::new(timeout),
         };
         transfer::send(self, py, data, flags, patience)
@@ -523,18 +523,19 @@ impl Drop for Socket {
         if descriptor < 0 {
             return;
         }
-        Python::attach(|py| {
-            self.descriptor.set(descriptor);
-            let _ = self.leave_loop(py);
-            self.descriptor.set(-1);
-            // The standard socket, where there is one, warns and closes by itself.
-            let Some(raw) = self.raw.take() else {
-                warn_unclosed(py, descriptor, self);
+        // SAFETY: an object is freed with the GIL held only.
+        let py = unsafe { Python::assume_attached() };
+        self.descriptor.set(descriptor);
+        let _ = self.leave_loop(py);
+        self.descriptor.set(-1);
+        // The standard socket, where there is one, warns and closes by itself.
+        match self.raw.take() {
+            Some(raw) => drop(raw),
+            None => {
+                warn_unclosed(descriptor, self);
                 let _ = close(py, descriptor);
-                return;
-            };
-            drop(raw);
-        });
+            }
+        }
     }
 }
 
@@ -583,7 +584,7 @@ fn close(py: Python<'_>, descriptor: RawFd) -> PyResult<()> {
 
 /// `ResourceWarning`, as the standard socket gives it. Called while the object dies: an exception
 /// that is on its way is kept, one that the warning raises is printed.
-fn warn_unclosed(py: Python<'_>, descriptor: RawFd, socket: &Socket) {
+fn warn_unclosed(descriptor: RawFd, socket: &Socket) {
     let text = format!(
         "unclosed <socket fd={descriptor}, family={}, type={}, proto={}>\0",
         socket.family.get(),
@@ -599,5 +600,4 @@ fn warn_unclosed(py: Python<'_>, descriptor: RawFd, socket: &Socket) {
         }
         ffi::PyErr_Restore(kind, value, traceback);
     }
-    let _ = py;
 }

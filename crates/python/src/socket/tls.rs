@@ -4,9 +4,10 @@
 //! write, the greenlet waits for that and the call is made again.
 
 use pyo3::exceptions::{PyReferenceError, PyTimeoutError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyTuple, PyWeakrefReference};
+use pyo3::types::{PyString, PyTuple, PyWeakrefReference};
 
 use super::object::Socket;
 use super::wait::Direction;
@@ -31,20 +32,20 @@ impl TlsChannel {
 
     #[pyo3(signature = (*args))]
     fn read<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
-        self.until_done(py, "read", args)
+        self.until_done(py, intern!(py, "read"), args)
     }
 
     fn write<'py>(&self, py: Python<'py>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.until_done(py, "write", &(data,).into_pyobject(py)?)
+        self.until_done(py, intern!(py, "write"), &(data,).into_pyobject(py)?)
     }
 
     fn do_handshake<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.until_done(py, "do_handshake", &PyTuple::empty(py))
+        self.until_done(py, intern!(py, "do_handshake"), &PyTuple::empty(py))
     }
 
     /// Ends the TLS session; returns the socket, on which plain bytes may follow.
     fn shutdown<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.until_done(py, "shutdown", &PyTuple::empty(py))?;
+        self.until_done(py, intern!(py, "shutdown"), &PyTuple::empty(py))?;
         Ok(self.socket(py)?.into_any())
     }
 
@@ -96,7 +97,7 @@ impl TlsChannel {
     fn until_done<'py>(
         &self,
         py: Python<'py>,
-        method: &str,
+        method: &Bound<'py, PyString>,
         arguments: &Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let native = self.native.bind(py);
@@ -147,10 +148,10 @@ fn wanted(py: Python<'_>, error: &PyErr) -> PyResult<Option<Direction>> {
 }
 
 /// A timeout says what it is that took too long, as the standard module does.
-fn name_the_operation(py: Python<'_>, error: PyErr, method: &str) -> PyErr {
+fn name_the_operation(py: Python<'_>, error: PyErr, method: &Bound<'_, PyString>) -> PyErr {
     let plain = error.is_instance_of::<PyTimeoutError>(py)
         && error.value(py).getattr("errno").is_ok_and(|errno| errno.is_none());
-    match method {
+    match method.to_str().unwrap_or_default() {
         "read" if plain => PyTimeoutError::new_err("The read operation timed out"),
         "write" if plain => PyTimeoutError::new_err("The write operation timed out"),
         "do_handshake" if plain => PyTimeoutError::new_err("The handshake operation timed out"),

@@ -39,7 +39,7 @@ pub(super) fn recv<'py>(socket: &Socket, py: Python<'py>, size: isize, flags: c_
         socket,
         py,
         Direction::Read,
-        socket.patience().with_flags(flags),
+        socket.patience().with_flags(Direction::Read, flags),
         |descriptor| {
             receive_bytes(py, size, |target, size| {
                 // SAFETY: `receive_bytes` gives memory for `size` bytes.
@@ -70,7 +70,7 @@ pub(super) fn recvfrom<'py>(
         socket,
         py,
         Direction::Read,
-        socket.patience().with_flags(flags),
+        socket.patience().with_flags(Direction::Read, flags),
         |descriptor| {
             receive_bytes(py, size, |target, size| {
                 receive_from(descriptor, target, size, flags, &mut source)
@@ -96,7 +96,7 @@ pub(super) fn recv_into(
         socket,
         py,
         Direction::Read,
-        socket.patience().with_flags(flags),
+        socket.patience().with_flags(Direction::Read, flags),
         |descriptor| {
             // SAFETY: the buffer is borrowed to write and has at least `size` bytes.
             count(unsafe { libc::recv(descriptor, target.as_ptr().cast(), size, flags | libc::MSG_DONTWAIT) })
@@ -127,7 +127,7 @@ pub(super) fn recvfrom_into<'py>(
         socket,
         py,
         Direction::Read,
-        socket.patience().with_flags(flags),
+        socket.patience().with_flags(Direction::Read, flags),
         |descriptor| {
             count(receive_from(
                 descriptor,
@@ -157,7 +157,7 @@ pub(super) fn send(
 
 pub(super) fn sendall(socket: &Socket, py: Python<'_>, data: &Bound<'_, PyAny>, flags: c_int) -> PyResult<()> {
     let data = Bytes::readable(data)?;
-    let mut patience = socket.patience().with_flags(flags);
+    let mut patience = socket.patience().with_flags(Direction::Write, flags);
     let mut sent = 0;
     loop {
         sent += until_done_with(socket, py, Direction::Write, &mut patience, |descriptor| {
@@ -227,7 +227,7 @@ pub(super) fn sendto<'py>(slf: &Bound<'py, Socket>, arguments: &Bound<'py, PyTup
         socket,
         py,
         Direction::Write,
-        socket.patience().with_flags(flags),
+        socket.patience().with_flags(Direction::Write, flags),
         |descriptor| {
             // SAFETY: buffer and address are ours for the call and have the lengths given.
             count(unsafe {

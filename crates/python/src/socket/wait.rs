@@ -14,7 +14,7 @@ use verdigris_loop::Events;
 
 use super::errors;
 use super::object::Socket;
-use crate::hub::{LoopObject, Ticket, Woken, arm, concurrent_use, error_from_loop, park};
+use crate::hub::{LoopObject, Ticket, Token, Woken, arm, concurrent_use, error_from_loop, park};
 use crate::names;
 
 /// What a greenlet may wait for. At most one greenlet waits for each.
@@ -88,9 +88,14 @@ impl Patience {
         }
     }
 
-    /// Who passes MSG_DONTWAIT never waits.
-    pub(super) fn with_flags(self, flags: c_int) -> Self {
-        if flags & libc::MSG_DONTWAIT == 0 {
+    /// Who passes MSG_DONTWAIT never waits. Nor does the kernel wait for urgent data or for errors:
+    /// that there are none says nothing about the rest.
+    pub(super) fn with_flags(self, direction: Direction, flags: c_int) -> Self {
+        let at_once = match direction {
+            Direction::Read => libc::MSG_DONTWAIT | libc::MSG_OOB | libc::MSG_ERRQUEUE,
+            Direction::Write => libc::MSG_DONTWAIT,
+        };
+        if flags & at_once == 0 {
             self
         } else {
             Patience::new(Some(0.0))
@@ -177,14 +182,18 @@ impl Socket {
             }
         };
         let left_over = ticket.home().get().engine().ok().and_then(|engine| engine.cancel(key));
-        if borrowed {
-            self.leave_borrowed_loop(&ticket, direction, descriptor);
-        }
+        let left = if borrowed {
+            self.leave_borrowed_loop(&ticket, direction, descriptor)
+        } else {
+            Ok(())
+        };
         if let Some(token) = left_over {
             // SAFETY: just taken out of the loop, with the GIL held.
             unsafe { token.release() };
         }
-        match result? {
+        let woken = result?;
+        left?;
+        match woken {
             _ if !mine => Err(cancelled(py)),
             Woken::TimedOut => Err(errors::timed_out()),
             Woken::Ready => Ok(()),
@@ -234,16 +243,17 @@ impl Socket {
     }
 
     /// The end of a wait in a loop that is not the descriptor's own.
-    fn leave_borrowed_loop(&self, ticket: &Ticket, direction: Direction, descriptor: c_int) {
+    fn leave_borrowed_loop(&self, ticket: &Ticket, direction: Direction, descriptor: c_int) -> PyResult<()> {
         let opposite = self.waits().replace(direction.opposite(), None);
         let in_use = opposite.as_ref().is_some_and(Ticket::is_home);
         drop(self.waits().replace(direction.opposite(), opposite));
-        if !in_use && let Ok(engine) = ticket.home().get().engine() {
-            for token in engine.forget(descriptor) {
-                // SAFETY: taken out of the loop, with the GIL held.
-                unsafe { token.release() };
-            }
+        // Once the socket is closed, the number may be another's.
+        if in_use || self.descriptor() != descriptor {
+            return Ok(());
         }
+        let home = ticket.home().get();
+        let tokens = home.engine()?.forget(descriptor);
+        wake_all(home, tokens)
     }
 
     /// Wakes whoever waits, with an error that says the socket has gone.
@@ -263,13 +273,9 @@ impl Socket {
             && home.get().is_home()
             && let Ok(engine) = home.get().engine()
         {
-            // Each step by itself: releasing a token may run any code.
             let tokens = engine.forget(self.descriptor());
             engine.closing_fd(self.descriptor());
-            for token in tokens {
-                // SAFETY: taken out of the loop, with the GIL held.
-                unsafe { token.release() };
-            }
+            wake_all(home.get(), tokens)?;
         } else if let Some(hub) = crate::hub::current_if_exists(py)
             && let Ok(home) = hub.get().native_loop(py)
             && let Ok(engine) = home.get().engine()
@@ -279,6 +285,15 @@ impl Socket {
         }
         cancelled
     }
+}
+
+/// Wakes everybody whose wait ended with the registration: another socket object may have been made
+/// of the same descriptor.
+fn wake_all(home: &LoopObject, tokens: Vec<Token>) -> PyResult<()> {
+    for token in tokens {
+        home.call_soon(token)?;
+    }
+    Ok(())
 }
 
 /// The error of a wait that was cancelled because the socket is being closed.
