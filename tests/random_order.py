@@ -525,7 +525,7 @@ class ModelEvent:
     def __init__(self, count, tells_all):
         self.count = count
         self.tells_all = tells_all
-        self.due = deque()  # of an event: who was there when it was set, and who came while those are being told
+        self.due = deque()  # of an event: who is there when the telling begins, and who comes while it is set and they are told
         self.links = deque()
         self.telling = False
 
@@ -777,12 +777,7 @@ class Model(World):
     # links
 
     def tell_soon(self, source):
-        waiting = source.links
-        if isinstance(source, ModelEvent) and source.tells_all:
-            waiting = source.due
-            waiting.extend(source.links)
-            source.links.clear()
-        if waiting and not source.telling:
+        if source.links and not source.telling:
             source.telling = True
             tell = self.tell_event if isinstance(source, ModelEvent) else self.tell
             self.queue.append(lambda: tell(source))
@@ -795,6 +790,8 @@ class Model(World):
     def tell_event(self, event):
         """Of an event, all who are due are told, set or not; of a semaphore, as long as it is free."""
         if event.tells_all:
+            event.due.extendleft(reversed(event.links))
+            event.links.clear()
             while event.due:
                 event.due.popleft()()
         else:
