@@ -110,3 +110,14 @@ class ICallback(Interface):
 
     def close():
         """The same."""
+
+
+def _declare():
+    from verdigris.core import callback, loop, watcher
+
+    classImplements(loop, ILoop)
+    classImplements(watcher, IWatcher)
+    classImplements(callback, ICallback)
+
+
+_declare()

@@ -7,12 +7,34 @@ from verdigris._core import Collector
 __all__ = ["iwait", "wait"]
 
 
-def iwait(objects, timeout=None, count=None):
+class iwait:
     """Yields the objects as they become ready, at most `count` of them, for at most `timeout` seconds in all.
 
     An object is anything with `rawlink` and `unlink`: a greenlet, an event, a semaphore, an AsyncResult. With
     None for `objects` this yields what `hub.join(timeout)` returns.
+
+    As a context manager it lets go of the objects at the end of the block, otherwise when it has yielded the last.
     """
+
+    def __init__(self, objects, timeout=None, count=None):
+        self._generator = _iwait(objects, timeout, count)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self._generator)
+
+    next = __next__
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self._generator.close()
+
+
+def _iwait(objects, timeout, count):
     if objects is None:
         from verdigris.hub import get_hub
 

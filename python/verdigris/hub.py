@@ -217,6 +217,7 @@ class Hub(HubBase):
     NOT_ERROR = (GreenletExit, SystemExit)
     """Exceptions that are not shown."""
 
+    _kept_loop = None  # the main thread's, of a hub that was destroyed without it: the next hub goes on with it
     threadpool_size = 10
     periodic_monitoring_thread = None
     name = ""
@@ -240,6 +241,8 @@ class Hub(HubBase):
             existing = get_hub_if_exists()
             if existing is not None and existing.loop is not None and loop is None and default is None:
                 self.loop = existing.loop
+            elif self.main_hub and Hub._kept_loop is not None and loop is None and default is None:
+                self.loop, Hub._kept_loop = Hub._kept_loop, None
             else:
                 if default is None:
                     default = self.thread_ident == MAIN_THREAD_IDENT
@@ -452,6 +455,9 @@ class Hub(HubBase):
             loop.error_handler = None
             if destroy_loop:
                 loop.destroy()
+                Hub._kept_loop = None if Hub._kept_loop is loop else Hub._kept_loop
+            elif self.main_hub and loop.default:
+                Hub._kept_loop = loop
 
     # ---- waiting, for code written against gevent's hub
 

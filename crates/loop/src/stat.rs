@@ -56,10 +56,11 @@ pub(crate) struct Stat {
 
 impl Stat {
     pub(crate) fn new(path: PathBuf, interval_ns: i64) -> Stat {
-        let interval_ns = if interval_ns > 0 {
-            interval_ns.max(SHORTEST_NS)
+        // 0 asks for the default, which is chosen at the start; anything else is raised to the shortest, also what is negative.
+        let interval_ns = if interval_ns == 0 {
+            0
         } else {
-            interval_ns.min(0)
+            interval_ns.max(SHORTEST_NS)
         };
         let nothing = Attributes::default();
         Stat {

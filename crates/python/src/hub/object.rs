@@ -278,6 +278,17 @@ pub(super) fn announce_switch_out(current: &Bound<'_, PyAny>) -> PyResult<()> {
     }
 }
 
+/// Renews the time of this thread's loop `home` before a timer starts. A program that has put something in the
+/// loop's place is asked, too: it may want to count.
+#[inline]
+pub(super) fn update_now(py: Python<'_>, home: &Py<LoopObject>) -> PyResult<()> {
+    home.get().engine()?.update_now();
+    match current(py)?.get().loop_stand_in(py, home) {
+        Some(stand_in) => stand_in.call_method0(py, "update_now").map(drop),
+        None => Ok(()),
+    }
+}
+
 /// The key under which the thread state's dictionary keeps the thread's hub.
 const THREAD_KEY: &str = "verdigris.hub";
 

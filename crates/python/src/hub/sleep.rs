@@ -3,7 +3,7 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::{limit, park};
+use super::{limit, object as hub, park};
 
 /// Lets others run for at least `seconds` (a number; 0: until all that is ready now has had its turn).
 ///
@@ -23,8 +23,8 @@ pub(crate) fn sleep(py: Python<'_>, seconds: f64, r#ref: bool) -> PyResult<()> {
         ticket.wake(py)?;
         return park::park_until_switched(py).map(drop);
     }
+    hub::update_now(py, ticket.home())?;
     let engine = home.engine()?;
-    engine.update_now();
     let key = engine.wait_timer(limit::nanoseconds(seconds), 0, ticket.token(py));
     if !r#ref {
         let _ = engine.set_ref(key, false);

@@ -186,8 +186,8 @@ impl TimeoutObject {
         let after_ns = nanoseconds(seconds.bind(py).extract::<f64>()?);
         let home = object::current(py)?.get().native_loop(py)?;
         let current = greenlet::current_bound(py)?.unbind();
+        object::update_now(py, &home)?;
         let engine = home.get().engine()?;
-        engine.update_now();
         let token = Token::Native {
             run: expire,
             object: NonNull::new(slf.clone().into_ptr()).expect("a Bound is never null"),

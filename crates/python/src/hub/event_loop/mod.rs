@@ -59,6 +59,8 @@ pub(crate) struct LoopObject {
     deferred: Cell<Option<NonNull<ffi::PyObject>>>,
     /// The greenlet that runs the loop, while it waits for the greenlet it has resumed and has nothing else under way.
     at_rest: Cell<*const PyGreenlet>,
+    /// Whether the home thread is in the system's wait for events, with the GIL released.
+    blocked: Cell<bool>,
     is_default: bool,
     error_handler: UnsafeCell<Option<Py<PyAny>>>,
 }
@@ -93,6 +95,7 @@ impl LoopObject {
             handed: Cell::new(None),
             deferred: Cell::new(None),
             at_rest: Cell::new(std::ptr::null()),
+            blocked: Cell::new(false),
             is_default,
             error_handler: UnsafeCell::new(None),
         })
@@ -374,7 +377,9 @@ impl LoopObject {
                 return Ok(());
             }
         }
+        self.blocked.set(true);
         let woken = thread_end::detached(py, || wait.block());
+        self.blocked.set(false);
         self.engine()?.absorb(woken);
         self.check_signals(py);
         Ok(())

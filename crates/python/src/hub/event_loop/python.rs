@@ -187,7 +187,10 @@ impl LoopObject {
         if self.is_destroyed() {
             return Ok(());
         }
-        self.at_home(py)?;
+        if self.blocked.get() {
+            // Not while its own thread is in the middle of a wait. Once that has ended, anybody may.
+            self.at_home(py)?;
+        }
         // SAFETY: one step; what the loop held is dropped afterwards.
         let engine = unsafe { (*self.engine.get()).take() };
         if let Some(engine) = engine {

@@ -3,7 +3,7 @@
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
 
-use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
@@ -76,11 +76,11 @@ impl GreenletObject {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        if let Ok(first) = args.get_item(0)
-            && !first.is_callable()
-        {
-            // gevent says it early, with a hint at the usual mistake.
-            return Err(PyTypeError::new_err("function must be callable"));
+        let exact = std::ptr::eq(cls.as_type_ptr(), type_pointer(cls.py()));
+        if args.get_item(0).map_or(exact, |first| !first.is_callable()) {
+            return Err(PyTypeError::new_err(
+                "function must be callable: spawn_later(seconds, function, *args, **kwargs)",
+            ));
         }
         let made = cls.call(args, kwargs)?;
         made.call_method1("start_later", (seconds,))?;
@@ -123,9 +123,16 @@ impl GreenletObject {
 
     /// The function that is called, or the method of a subclass.
     #[getter(_run)]
-    fn get_run(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        Self::clone_cell(py, &self.function).ok_or_else(|| PyAttributeError::new_err("_run"))
+    fn get_run(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        match Self::clone_cell(slf.py(), &slf.get().function) {
+            Some(function) => Ok(function),
+            None => slf.getattr("_run_nothing").map(Bound::unbind),
+        }
     }
+
+    /// What a greenlet runs that was given nothing to run.
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn _run_nothing(&self, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) {}
 
     #[setter(_run)]
     fn set_run(&self, value: Py<PyAny>) {
@@ -185,22 +192,19 @@ impl GreenletObject {
         self.error(py).map(|error| error.value(py).clone().into_any())
     }
 
-    /// (type, value, traceback) of the exception that ended it; three times None after a success; an empty tuple before the end.
+    /// (type, value, traceback) of the exception that ended it; None before the end and after a success.
     #[getter]
-    fn exc_info<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        match self.error(py) {
-            Some(error) => (error.get_type(py), error.value(py), error.traceback(py)).into_pyobject(py),
-            None if self.has_result() => (py.None(), py.None(), py.None()).into_pyobject(py),
-            None => Ok(PyTuple::empty(py)),
-        }
+    fn exc_info<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        self.error(py)
+            .map(|error| (error.get_type(py), error.value(py), error.traceback(py)).into_pyobject(py))
+            .transpose()
     }
 
     #[getter]
     fn _exc_info<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        if self.has_result() {
-            self.exc_info(py).map(Some)
-        } else {
-            Ok(None)
+        match self.exc_info(py)? {
+            None if self.has_result() => (py.None(), py.None(), py.None()).into_pyobject(py).map(Some),
+            info => Ok(info),
         }
     }
 
@@ -401,7 +405,11 @@ impl GreenletObject {
         home.call_native_soon(kill_now, request.as_any())?;
         if block {
             park::park_until_switched(py)?;
-            Self::join(slf, timeout)?;
+            if std::ptr::eq(slf.get_type_ptr(), type_pointer(py)) {
+                Self::join(slf, timeout)?;
+            } else {
+                slf.call_method1("join", (timeout,))?; // it may be overridden
+            }
         }
         Ok(())
     }
@@ -430,11 +438,7 @@ impl GreenletObject {
         if let Some(ident) = Self::clone_cell(py, &slf.get().ident) {
             return Ok(ident);
         }
-        let hub = slf.getattr("parent")?;
-        let registry = match hub.getattr_opt("ident_registry")? {
-            Some(registry) => registry,
-            None => object::current(py)?.getattr("ident_registry")?,
-        };
+        let registry = slf.getattr("parent")?.getattr("ident_registry")?;
         let ident = registry.call_method1("get_ident", (slf,))?.unbind();
         let old = Self::replace_cell(&slf.get().ident, Some(ident.clone_ref(py)));
         drop(old);
@@ -501,9 +505,19 @@ impl GreenletObject {
         slf
     }
 
-    #[pyo3(signature = (*_args))]
-    fn __exit__(slf: &Bound<'_, Self>, _args: &Bound<'_, PyTuple>) -> PyResult<()> {
-        slf.call_method0("kill").map(drop)
+    /// Waits for its end at the end of a `with` block; an error of the block kills it with that error.
+    fn __exit__(
+        slf: &Bound<'_, Self>,
+        _kind: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        if !value.is_none() {
+            return slf.call_method1("kill", (value,)).map(drop);
+        }
+        let joined = slf.call_method0("join");
+        slf.call_method0("kill")?;
+        joined.map(drop)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

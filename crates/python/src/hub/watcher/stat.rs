@@ -17,9 +17,9 @@ pub(in crate::hub) struct StatWatcher;
 #[pymethods]
 impl StatWatcher {
     #[getter]
-    fn path(slf: &Bound<'_, Self>) -> Option<std::path::PathBuf> {
+    fn path(slf: &Bound<'_, Self>) -> Option<std::ffi::OsString> {
         match slf.as_super().get().spec() {
-            Spec::Stat { path, .. } => Some(path),
+            Spec::Stat { path, .. } => Some(path.into_os_string()),
             _ => None,
         }
     }
@@ -54,11 +54,29 @@ impl StatWatcher {
     }
 
     /// Seconds between two looks, where the system does not tell of changes.
+    /// Before the start it is what was asked for, then what the loop makes of it.
     #[getter]
-    fn interval(slf: &Bound<'_, Self>) -> f64 {
+    fn interval(slf: &Bound<'_, Self>) -> PyResult<f64> {
+        let base = slf.as_super().get();
+        let interval_ns = match (base.key.get(), base.spec()) {
+            (Some(key), _) => base
+                .home
+                .get()
+                .engine()?
+                .stat_interval_ns(key)
+                .map_err(error::from_loop)?,
+            (None, Spec::Stat { interval_ns, .. }) => interval_ns,
+            _ => 0,
+        };
+        Ok(interval_ns as f64 * 1e-9)
+    }
+
+    /// The path as bytes, as the system takes it.
+    #[getter]
+    fn _paths(slf: &Bound<'_, Self>) -> std::borrow::Cow<'static, [u8]> {
         match slf.as_super().get().spec() {
-            Spec::Stat { interval_ns, .. } => interval_ns as f64 * 1e-9,
-            _ => 0.0,
+            Spec::Stat { path, .. } => path.into_os_string().into_encoded_bytes().into(),
+            _ => Vec::new().into(),
         }
     }
 }
