@@ -5,7 +5,8 @@ on that heap by itself, so that an object used after its last reference is seen 
 CPython itself does with memory that we handed to it.
 
     build     the stable compiler, told to accept the sanitizer flag (RUSTC_BOOTSTRAP); no other toolchain is needed
-    runtime   gcc's libasan.so, loaded before everything else (the interpreter is not instrumented)
+    runtime   gcc's libasan.so, loaded before everything else (the interpreter is not instrumented), but for two functions of
+              address_sanitizer.c, which would trip over stacks that the sanitizer does not know
     stacks    not instrumented (asan-stack=0): frames of a greenlet that never returns would leave poisoned memory to the next
               user of its stack. What stacks can do wrong is for guard pages and the checks of debug builds to find.
     canary    the build has the feature `canary`, functions that do what must not be done. They are called first, on the
@@ -36,9 +37,9 @@ def main(arguments: list[str]) -> int:
     assemble(build())
     environment = {
         **os.environ,
-        "LD_PRELOAD": runtime(),
+        "LD_PRELOAD": f"{compatibility()} {runtime()}",
         # Leaks are looked for by tests that count; an interpreter at its end is full of what looks like leaks.
-        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:handle_segv=0",
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1:handle_segv=0:verify_asan_link_order=0",
         "PYTHONMALLOC": "malloc",
         "PYTHONPATH": str(PACKAGE_FOLDER),
         "VERDIGRIS_ASAN": "1",
@@ -83,6 +84,13 @@ def assemble(library: Path) -> None:
         PROJECT / "python" / "verdigris", package, ignore=shutil.ignore_patterns("_core.*.so", "__pycache__")
     )
     shutil.copy(library, package / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}")
+
+
+def compatibility() -> Path:
+    """What goes before the runtime: see address_sanitizer.c."""
+    source, library = Path(__file__).with_suffix(".c"), TARGET / "compatibility.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
+    return library
 
 
 def runtime() -> str:

@@ -8,11 +8,8 @@ fn main() {
     println!("cargo::rerun-if-changed=src/tstate.c");
     println!("cargo::rerun-if-changed=src/frames.c");
     println!("cargo::rerun-if-changed=src/thread_end.c");
-    println!("cargo::rerun-if-changed=src/sanitizer.c");
-    let sanitizer = std::env::var_os("CARGO_FEATURE_CANARY").map(|_| "src/sanitizer.c");
     cc::Build::new()
         .files(["src/tstate.c", "src/frames.c", "src/thread_end.c"])
-        .files(sanitizer)
         // A thread that is ended inside one of our calls unwinds into their clean-ups.
         .flag("-fexceptions")
         .include(include_directory())
