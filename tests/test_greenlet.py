@@ -287,6 +287,17 @@ def test_a_long_chain_of_objects_is_freed_inside_a_greenlet():
     assert greenlet(body).switch() == 0
 
 
+def test_a_long_chain_of_parents_is_freed_inside_a_greenlet():
+    def body():
+        last = None
+        for _ in range(30_000):
+            last = greenlet(int) if last is None else greenlet(int, last)
+        del last
+        return "freed"
+
+    assert greenlet(body).switch() == "freed"
+
+
 def test_lists_are_freed_at_once_inside_a_greenlet():
     freed = []
 

@@ -216,7 +216,7 @@ pub(super) unsafe extern "C-unwind" fn get_context(greenlet: Object, _: *mut c_v
         let own = of(greenlet);
         if own.is_running(greenlet.cast()) {
             let tstate = ffi::PyThreadState_Get();
-            if (*own.thread.get()).tstate.get() != tstate {
+            if (*own.thread.get()).tstate() != tstate {
                 let text = c"cannot get context of a greenlet that is running in a different thread";
                 set_error(ffi::PyExc_ValueError, text);
                 return null_mut();
@@ -243,7 +243,7 @@ pub(super) unsafe extern "C-unwind" fn set_context(greenlet: Object, value: Obje
         let own = of(greenlet);
         let old = if own.is_running(greenlet.cast()) {
             let tstate = ffi::PyThreadState_Get();
-            if (*own.thread.get()).tstate.get() != tstate {
+            if (*own.thread.get()).tstate() != tstate {
                 let text = c"cannot set context of a greenlet that is running in a different thread";
                 set_error(ffi::PyExc_ValueError, text);
                 return -1;

@@ -31,7 +31,7 @@ pub(super) unsafe fn kill(greenlet: *mut PyGreenlet) -> Outcome {
             return Outcome::Finished;
         }
         let pending = Pending::take();
-        let outcome = if home.tstate.get() == ffi::PyThreadState_Get() {
+        let outcome = if home.tstate() == ffi::PyThreadState_Get() {
             throw_exit(greenlet);
             if own.is_active() {
                 Outcome::Survived

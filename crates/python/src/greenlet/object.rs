@@ -283,12 +283,33 @@ unsafe fn drop_state(state: Box<State>) {
     // SAFETY: each reference is the state's own.
     unsafe {
         state.drop_call();
-        ffi::Py_XDECREF(state.parent.replace(null_mut()).cast());
+        drop_chain(state.parent.replace(null_mut()));
         ffi::Py_XDECREF(ptr::replace(tstate::saved_context(state.saved.get()), null_mut()));
         if let Some(stack) = (*state.stack.get()).take() {
             give_up(&state, stack);
         }
         Thread::release(state.thread.replace(ptr::null()));
+    }
+}
+
+/// Drops a reference to a parent. A chain of parents that goes with it is taken apart here link by link: each would otherwise be
+/// deallocated inside the deallocation of the one before, down to the end of the stack.
+unsafe fn drop_chain(mut parent: *mut PyGreenlet) {
+    // SAFETY: the reference is the caller's; that of each further link is taken out of it first.
+    unsafe {
+        while !parent.is_null() {
+            let plain = (*ffi::Py_TYPE(parent.cast()))
+                .tp_dealloc
+                .is_some_and(|own| own as usize == dealloc as usize);
+            let last = python::reference_count(parent.cast()) == 1;
+            let mut next = null_mut();
+            // Nobody can see the parent of one that is dead or unstarted any more, as it has no Python code of its own.
+            if plain && last && state(parent).phase.get() != Phase::Active {
+                next = state(parent).parent.replace(null_mut());
+            }
+            ffi::Py_DECREF(parent.cast());
+            parent = next;
+        }
     }
 }
 

@@ -83,7 +83,7 @@ impl State {
         // SAFETY: a greenlet with a context has started, so it has a thread.
         let thread = unsafe { &*self.thread.get() };
         // SAFETY: the GIL is held.
-        (thread.tstate.get() == unsafe { ffi::PyThreadState_Get() }).then_some(thread)
+        (thread.tstate() == unsafe { ffi::PyThreadState_Get() }).then_some(thread)
     }
 }
 
@@ -249,7 +249,7 @@ unsafe fn check_thread(thread: &Thread, target: *mut PyGreenlet) -> bool {
             ffi::PyErr_Format(
                 error_type().cast(),
                 c"Cannot switch to a different thread\n\tCurrent:  %R\n\tExpected: %R".as_ptr(),
-                thread.current.get(),
+                thread.main.get(),
                 (*home).main.get(),
             );
         }
@@ -293,7 +293,7 @@ unsafe fn resume<const LEAVING: bool>(
             *thread.retired.get() = (*left.stack.get()).take();
             thread.attention.store(true, Ordering::Relaxed);
         }
-        tstate::exchange(thread.tstate.get(), left.saved.get(), own.saved.get());
+        tstate::exchange(thread.tstate(), left.saved.get(), own.saved.get());
         let to = own.context.replace(fiber::Context::NULL);
         // Where a dead greenlet was left is of no use to anybody: its context stays NULL.
         let mut nowhere = fiber::Context::NULL;
@@ -400,7 +400,7 @@ unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload
         own.phase.set(Phase::Active);
         let (annex, annex_bytes) = stack.annex();
         tstate::begin(
-            thread.tstate.get(),
+            thread.tstate(),
             own.saved.get(),
             annex,
             annex_bytes,

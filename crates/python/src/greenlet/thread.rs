@@ -2,14 +2,15 @@
 //! that others dropped and only it can finish.
 //!
 //! A thread is known by its Python thread state, and the record dies with that: a capsule in the thread state's dict owns it,
-//! so that the address of a dead thread state is never taken for a new one at the same place. Greenlets that were started
+//! so that the address of a dead thread state is never taken for a new one at the same place. (A record that is made while the
+//! thread state is being cleared has no such owner; the end of the system's thread is its end.) Greenlets that were started
 //! keep the record itself (not the thread) alive by a count.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::CStr;
 use std::ptr::{self, null_mut};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use pyo3::ffi;
 use verdigris_fiber::Stack;
@@ -23,7 +24,7 @@ pub(crate) struct Thread {
     /// Owned until the thread ends.
     pub(super) main: Cell<*mut PyGreenlet>,
     /// NULL when the thread has ended.
-    pub(super) tstate: Cell<*mut ffi::PyThreadState>,
+    tstate: AtomicPtr<ffi::PyThreadState>,
     /// Who switched last; owned, from the switch until the one that was switched to has taken it.
     pub(super) origin: Cell<*mut PyGreenlet>,
     /// The stack of a greenlet that has ended, until the next one is on its own.
@@ -42,6 +43,23 @@ pub(crate) struct Thread {
 
 thread_local! {
     static THREAD: Cell<*const Thread> = const { Cell::new(ptr::null()) };
+    static GUARD: Guard = const { Guard(Cell::new(ptr::null())) };
+}
+
+/// Says that a record's thread has ended when the system's thread ends, should nobody have said so before. Owns a count.
+struct Guard(Cell<*const Thread>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let thread = self.0.replace(ptr::null());
+        if !thread.is_null() {
+            // SAFETY: the guard's count keeps the record. Nothing of Python is touched.
+            unsafe {
+                (*thread).tstate.store(null_mut(), Ordering::Relaxed);
+                Thread::release(thread);
+            }
+        }
+    }
 }
 
 /// Threads that have a main greenlet.
@@ -81,7 +99,7 @@ pub(super) unsafe fn present() -> *const Thread {
     let thread = THREAD.get();
     // SAFETY: a record that THREAD names exists: `ended` takes it away from there first.
     unsafe {
-        if !thread.is_null() && (*thread).tstate.get() == ffi::PyThreadState_Get() {
+        if !thread.is_null() && (*thread).tstate() == ffi::PyThreadState_Get() {
             if (*thread).has_condemned.load(Ordering::Relaxed) {
                 (*thread).finish_condemned();
             }
@@ -114,7 +132,7 @@ unsafe fn begin() -> *const Thread {
         let thread = Box::into_raw(Box::new(Thread {
             current: Cell::new(null_mut()),
             main: Cell::new(null_mut()),
-            tstate: Cell::new(ffi::PyThreadState_Get()),
+            tstate: AtomicPtr::new(ffi::PyThreadState_Get()),
             origin: Cell::new(null_mut()),
             retired: UnsafeCell::new(None),
             farewell: Cell::new(null_mut()),
@@ -122,7 +140,7 @@ unsafe fn begin() -> *const Thread {
             attention: AtomicBool::new(false),
             condemned: Mutex::new(Vec::new()),
             has_condemned: AtomicBool::new(false),
-            references: AtomicUsize::new(2), // the capsule and the main greenlet
+            references: AtomicUsize::new(3), // the capsule, the main greenlet and the guard
         }));
         let main = object::allocate_main(thread);
         let capsule = ffi::PyCapsule_New(thread.cast(), CAPSULE.as_ptr(), Some(ended));
@@ -137,6 +155,7 @@ unsafe fn begin() -> *const Thread {
         MAIN_GREENLETS.fetch_add(1, Ordering::Relaxed);
         let stored = ffi::PyDict_SetItemString(dict, CAPSULE.as_ptr(), capsule);
         THREAD.set(thread);
+        GUARD.with(|guard| Thread::release(guard.0.replace(thread)));
         ffi::Py_DECREF(capsule);
         if stored != 0 {
             return ptr::null();
@@ -156,7 +175,7 @@ unsafe extern "C" fn ended(capsule: *mut ffi::PyObject) {
             return;
         }
         let pending = Pending::take();
-        (*thread).tstate.set(null_mut());
+        (*thread).tstate.store(null_mut(), Ordering::Relaxed);
         if THREAD.get() == thread {
             THREAD.set(ptr::null());
         }
@@ -178,7 +197,13 @@ unsafe extern "C" fn ended(capsule: *mut ffi::PyObject) {
 
 impl Thread {
     pub(super) fn is_alive(&self) -> bool {
-        !self.tstate.get().is_null()
+        !self.tstate().is_null()
+    }
+
+    /// The thread state by which the thread is known; NULL when the thread has ended.
+    #[inline(always)]
+    pub(super) fn tstate(&self) -> *mut ffi::PyThreadState {
+        self.tstate.load(Ordering::Relaxed)
     }
 
     pub(super) fn retain(&self) {
