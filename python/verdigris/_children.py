@@ -48,6 +48,9 @@ class ChildWatch:
         else:
             self._watcher = self.loop.io(self._descriptor, _READ, ref=ref)
         forget_old()
+        before = watched.get(pid)
+        if isinstance(before, ChildWatch):
+            before.close()  # somebody below us has started it, and watched it for the same purpose
         watched[pid] = self
         self._watcher.start(self.check)
 
