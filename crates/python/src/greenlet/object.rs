@@ -366,7 +366,9 @@ pub(crate) unsafe extern "C" fn traverse(
                 }
             }
         }
-        if !(*greenlet).pimpl.is_null() && !state(greenlet).context.get().is_null() {
+        // A main greenlet that is dead had its frames in a thread state which is gone.
+        let suspended = |state: &State| !state.context.get().is_null() && !state.is_dead();
+        if !(*greenlet).pimpl.is_null() && suspended(state(greenlet)) {
             return tstate::visit(state(greenlet).saved.get(), visit, argument);
         }
     }
