@@ -83,7 +83,7 @@ class IMapUnordered(Greenlet):
                     self._room.acquire()
                 self._working += 1
                 greenlet = self.spawn(func, *item) if self._zipped else self.spawn(func, item)
-                greenlet.rawlink(partial(self._on_result, number))
+                greenlet.rawlink(self._link(number))
         except BaseException as error:
             self._exhausted = True
             self._deliver(_End(error))
@@ -91,14 +91,15 @@ class IMapUnordered(Greenlet):
         self._exhausted = True
         self._maybe_end()
 
-    def _on_result(self, number, greenlet):
-        self._working -= 1
-        value = greenlet.value if greenlet.successful() else Failure(greenlet.exception)
-        self._deliver_result(number, value)
-        self._maybe_end()
+    def _link(self, number):
+        """What is to be told when the greenlet of item `number` is done."""
+        return self._on_result
 
-    def _deliver_result(self, number, value):
-        self._deliver(value)
+    def _on_result(self, greenlet):
+        self._working -= 1
+        self._deliver(greenlet.value if greenlet.successful() else Failure(greenlet.exception))
+        if self._exhausted:
+            self._maybe_end()
 
     def _deliver(self, value):
         self.queue.append(value)
@@ -117,8 +118,14 @@ class IMap(IMapUnordered):
         self._early = {}
         IMapUnordered.__init__(self, *args, **kwargs)
 
-    def _deliver_result(self, number, value):
-        self._early[number] = value
+    def _link(self, number):
+        return partial(self._on_numbered_result, number)
+
+    def _on_numbered_result(self, number, greenlet):
+        self._working -= 1
+        self._early[number] = greenlet.value if greenlet.successful() else Failure(greenlet.exception)
         while self._next_number in self._early:
             self._deliver(self._early.pop(self._next_number))
             self._next_number += 1
+        if self._exhausted:
+            self._maybe_end()

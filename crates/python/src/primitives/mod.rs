@@ -5,7 +5,7 @@
 //!   linkable.rs      links, rawlink                                    <- event.rs result.rs semaphore.rs
 //!   rlock.rs         on top of a semaphore
 //!   local.rs         attributes for each greenlet
-//!   queue.rs         queues, their items in store.rs; channel.rs: the queue without room
+//!   queue/           queues, their items in store.rs; channel.rs: the queue without room
 //!   thread_lock.rs   a semaphore of one, as `threading` wants it
 //! ```
 //!
