@@ -480,6 +480,31 @@ def test_statistics_add_up():
     assert _core.statistics()["stacks_in_use"] == before["stacks_in_use"]
 
 
+def test_memory_that_was_used_once_can_be_given_back():
+    main = getcurrent()
+
+    def body():
+        def descend(level):
+            return sorted([1], key=lambda _: descend(level - 1)) if level else main.switch()
+
+        descend(100)
+        return [main.switch(), depth()][0]
+
+    made = greenlet(body)
+    made.switch()
+    deep = _core.stack_resident_bytes(made)
+    made.switch()
+    assert _core.stack_resident_bytes(made) == deep > 50_000
+    assert _core.trim(made)
+    assert _core.stack_resident_bytes(made) < 20_000
+    assert made.switch("intact") == "intact"
+    assert not _core.trim(made)
+    assert _core.trim_free_stacks() > 0
+    assert _core.trim_free_stacks() == 0
+    with pytest.raises(TypeError, match="expected a greenlet, not int"):
+        _core.trim(1)
+
+
 # Endings of processes
 
 EXIT = """

@@ -35,7 +35,6 @@ unsafe extern "C" {
     #[link_name = "verdigris_saved_frame"]
     pub(crate) fn saved_frame(tstate: *mut ffi::PyThreadState, saved: *mut Saved) -> *mut ffi::PyObject;
     #[link_name = "verdigris_saved_annex_used"]
-    #[allow(dead_code)]
     pub(crate) fn annex_used(saved: *mut Saved) -> *mut u8;
     #[link_name = "verdigris_saved_visit"]
     pub(crate) fn visit(saved: *mut Saved, visit: ffi::visitproc, argument: *mut std::ffi::c_void) -> std::ffi::c_int;

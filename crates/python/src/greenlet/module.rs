@@ -10,7 +10,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::{ERROR, EXIT, GREENLET, attributes, capsule, methods, names, object, pool, python, thread, trace};
+use super::{ERROR, EXIT, GREENLET, attributes, capsule, methods, names, object, pool, python, stacks, thread, trace};
 use crate::tstate;
 
 type Object = *mut ffi::PyObject;
@@ -245,6 +245,24 @@ unsafe fn functions(py: Python<'_>) -> PyResult<Vec<(&'static str, Bound<'_, PyA
             c"get_tstate_trash_delete_nesting() -> int\n\nHow deep the trash can of this thread is nested.",
         )?,
         define(
+            c"trim",
+            trim as *mut c_void,
+            ffi::METH_O,
+            c"trim(greenlet) -> bool\n\nGive back the memory that a suspended greenlet's stack does not need at present.",
+        )?,
+        define(
+            c"trim_free_stacks",
+            trim_free_stacks as *mut c_void,
+            none,
+            c"trim_free_stacks() -> int\n\nGive back the memory of all stacks that no greenlet uses; how many had any.",
+        )?,
+        define(
+            c"stack_resident_bytes",
+            stack_resident_bytes as *mut c_void,
+            ffi::METH_O,
+            c"stack_resident_bytes(greenlet) -> int\n\nThe bytes of a greenlet's stack that are in memory now.",
+        )?,
+        define(
             c"statistics",
             statistics as *mut c_void,
             none,
@@ -292,6 +310,45 @@ unsafe extern "C-unwind" fn get_total_main_greenlets(_module: Object, _: Object)
 unsafe extern "C-unwind" fn get_trash_nesting(_module: Object, _: Object) -> Object {
     // SAFETY: the GIL is held.
     unsafe { ffi::PyLong_FromLong(tstate::trash_nesting(ffi::PyThreadState_Get()).into()) }
+}
+
+unsafe fn check(object: Object) -> bool {
+    // SAFETY: called by Python with an object.
+    unsafe {
+        let is_greenlet = super::is_greenlet(object);
+        if !is_greenlet {
+            let text = c"expected a greenlet, not %s";
+            ffi::PyErr_Format(ffi::PyExc_TypeError, text.as_ptr(), (*ffi::Py_TYPE(object)).tp_name);
+        }
+        is_greenlet
+    }
+}
+
+unsafe extern "C-unwind" fn trim(_module: Object, greenlet: Object) -> Object {
+    // SAFETY: called by Python; the type is checked.
+    unsafe {
+        if check(greenlet) {
+            ffi::PyBool_FromLong(stacks::trim(greenlet.cast()).into())
+        } else {
+            null_mut()
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn trim_free_stacks(_module: Object, _: Object) -> Object {
+    // SAFETY: makes a number.
+    unsafe { ffi::PyLong_FromSize_t(pool().trim(0)) }
+}
+
+unsafe extern "C-unwind" fn stack_resident_bytes(_module: Object, greenlet: Object) -> Object {
+    // SAFETY: called by Python; the type is checked.
+    unsafe {
+        if check(greenlet) {
+            ffi::PyLong_FromSize_t(stacks::resident_bytes(greenlet.cast()))
+        } else {
+            null_mut()
+        }
+    }
 }
 
 unsafe extern "C-unwind" fn statistics(_module: Object, _: Object) -> Object {

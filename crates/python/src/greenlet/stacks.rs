@@ -17,7 +17,10 @@
 
 use std::sync::LazyLock;
 
-use verdigris_fiber::{StackPool, StackSize};
+use verdigris_fiber::{Stack, StackPool, StackSize};
+
+use super::object::{PyGreenlet, state};
+use crate::tstate;
 
 const KIB: usize = 1 << 10;
 const GUARD: usize = 64 * KIB;
@@ -29,6 +32,41 @@ const LARGEST: usize = 1 << 30;
 pub(crate) fn pool() -> &'static StackPool {
     static POOL: LazyLock<StackPool> = LazyLock::new(make);
     &POOL
+}
+
+/// Gives back the pages of a suspended greenlet's stack that hold nothing: what it used once, deeper than it is now. False when it
+/// is not suspended. Worth its system calls for a greenlet that will stay suspended for long: a TLS handshake leaves 12 KiB.
+///
+/// # Safety
+///
+/// The GIL is held; `greenlet` is a greenlet that is alive.
+pub(crate) unsafe fn trim(greenlet: *mut PyGreenlet) -> bool {
+    // SAFETY: the caller's promise. A greenlet with a context is suspended: nothing below its stack pointer or above
+    // its Python frames is in use, and nobody resumes it meanwhile.
+    unsafe {
+        let own = state(greenlet);
+        let context = own.context.get();
+        let Some(stack) = (*own.stack.get()).as_ref() else {
+            return false;
+        };
+        if context.is_null() {
+            return false;
+        }
+        let (annex, annex_bytes) = stack.annex();
+        let used = tstate::annex_used(own.saved.get());
+        let used = if used.is_null() { annex.add(annex_bytes) } else { used };
+        stack.trim(context.stack_pointer(), used).is_ok()
+    }
+}
+
+/// Bytes of a greenlet's stack that are in memory; 0 when it has none. A system call.
+///
+/// # Safety
+///
+/// As [`trim`].
+pub(super) unsafe fn resident_bytes(greenlet: *mut PyGreenlet) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe { (*state(greenlet).stack.get()).as_ref().map_or(0, Stack::resident_bytes) }
 }
 
 fn make() -> StackPool {
