@@ -12,6 +12,8 @@ from time import monotonic as _monotonic
 
 from verdigris._hub_local import get_hub
 
+__all__ = ["ChildWatch", "forget_old", "watched"]
+
 # Taken before anything is patched, or from what was there then.
 from verdigris.monkey import get_original as _get_original
 

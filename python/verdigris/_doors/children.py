@@ -11,6 +11,8 @@ patched in a child says so itself. `verdigris run --patch-children` says it for 
 
 import os
 
+__all__ = ["open_in_children", "start_of_interpreter"]
+
 VARIABLE = "VERDIGRIS_DOOR"
 
 

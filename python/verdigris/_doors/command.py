@@ -6,6 +6,8 @@ import sys
 import verdigris
 from verdigris import _doors
 
+__all__ = ["main"]
+
 
 def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else list(arguments)

@@ -5,6 +5,8 @@ Only asked for by name: a listing of everything installed does not show distribu
 
 from importlib import metadata
 
+__all__ = ["distribution"]
+
 VERSIONS = {"gevent": "26.9.0", "greenlet": "3.5.6"}
 
 

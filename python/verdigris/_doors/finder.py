@@ -19,6 +19,8 @@ import sys
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 
+__all__ = ["DoorFinder"]
+
 OURS = "verdigris"
 # what programs import -> where it lives
 ALIASES = {"gevent": OURS, "greenlet": f"{OURS}._greenlet"}

@@ -10,6 +10,8 @@ import sys
 from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 from types import ModuleType
 
+__all__ = ["run_module", "run_script"]
+
 
 def run_module(name, arguments):
     """`python -m name arguments`"""
