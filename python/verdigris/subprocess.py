@@ -304,4 +304,7 @@ run, call, check_call, check_output = (
 )
 getoutput, getstatusoutput = _stdlib.getoutput, _stdlib.getstatusoutput
 
+# gevent's has the name, whether or not the standard library's has
+_posixsubprocess = getattr(_stdlib, "_posixsubprocess", None)
+
 __all__ = __implements__ + __imports__
