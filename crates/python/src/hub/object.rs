@@ -139,7 +139,7 @@ impl HubObject {
         // SAFETY: the hub is new and not started; a main greenlet descends from nobody.
         unsafe {
             greenlet::set_initial_parent(slf.as_ptr().cast(), main.as_ptr().cast());
-            greenlet::state(slf.as_ptr().cast()).native_run.set(Some(call_run));
+            greenlet::state(slf.as_ptr().cast()).native_run.set(Some(run_hub));
         }
         Ok(())
     }
@@ -229,6 +229,32 @@ impl HubObject {
         unsafe {
             visit.call(&*self.attribute.get())?;
             visit.call(&*self.native.get())
+        }
+    }
+}
+
+/// What the hub's first switch calls: `self.run()`, as often as needed.
+///
+/// An error that ends `run` goes to the main greenlet, and the hub lives on: it may be a KeyboardInterrupt, which comes
+/// wherever Python code runs, and without a hub nobody could wait for anything any more.
+unsafe extern "C-unwind" fn run_hub(object: *mut PyGreenlet, arguments: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: as in `call_run`; the parent is looked up when it is switched to, and kept by this hub.
+    unsafe {
+        let mut result = call_run(object, arguments);
+        loop {
+            if !result.is_null() || ffi::PyErr_ExceptionMatches(greenlet::exit_type().cast()) != 0 {
+                return result;
+            }
+            let parent = greenlet::parent(object);
+            if parent.is_null() {
+                return std::ptr::null_mut();
+            }
+            // What it is switched back with is nobody's; an exception that is thrown in goes to the main greenlet, too.
+            result = greenlet::switch(parent, std::ptr::null_mut());
+            if !result.is_null() {
+                ffi::Py_DECREF(result);
+                result = call_run(object, std::ptr::null_mut());
+            }
         }
     }
 }
