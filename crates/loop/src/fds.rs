@@ -25,6 +25,9 @@ pub(crate) const ALWAYS: u8 = 8;
 /// One of the loop's own (`internal`).
 pub(crate) const INTERNAL: u8 = 16;
 
+/// In `Slot::ready`: reading never blocks again.
+pub(crate) const ENDED: u8 = 4;
+
 /// In the events of an io entry: it watches the backend of another loop, and is told EMBED instead of READ (LV-E1).
 pub(crate) const EMBED_BIT: u8 = 0x80;
 
@@ -37,7 +40,7 @@ pub(crate) struct Slot {
     pub(crate) wanted: u8,
     pub(crate) kernel: u8,
     pub(crate) flags: u8,
-    /// READ and WRITE, for adopted sockets.
+    /// READ, WRITE and ENDED, for adopted sockets.
     pub(crate) ready: u8,
 }
 

@@ -2,7 +2,7 @@
 //! are explained in `fds`).
 
 use crate::backend::{EDGE, READ, WRITE};
-use crate::fds::{ADOPTED, ALWAYS, FRESH, Slot};
+use crate::fds::{ADOPTED, ALWAYS, ENDED, FRESH, Slot};
 use crate::kinds::Kind;
 use crate::slab::{ACTIVE, NONE, ONE_SHOT, mask};
 use crate::{Error, Events, Key, Loop, Result};
@@ -108,21 +108,25 @@ impl<T: Copy> Loop<T> {
         waited
     }
 
-    /// What a socket is ready for as far as is known; both directions for an fd that was not adopted.
+    /// What a socket is ready for as far as is known; both directions for an fd that was not adopted. A direction that is
+    /// not ready need not be tried: `wait_io` for it.
     pub fn readiness(&self, fd: i32) -> Events {
         let ready = match self.fds.get(fd) {
-            Some(slot) if slot.flags & ADOPTED != 0 => slot.ready,
+            Some(slot) if slot.flags & ADOPTED != 0 => slot.ready & (READ | WRITE),
             _ => READ | WRITE,
         };
         Events::from_bits(ready.into())
     }
 
-    /// The system said EAGAIN. What changed before and was not told yet makes it ready again when it is told.
+    /// The system said EAGAIN, or a stream took or gave less than it was asked to, which means the same one call sooner.
+    /// What changed before and was not told yet makes it ready again when it is told, and a stream whose peer has ended
+    /// stays readable: its end is still to be read. Not for a look at data that stays there (MSG_PEEK).
     pub fn mark_unready(&mut self, fd: i32, events: Events) {
         if let Some(slot) = self.fds.slot(fd)
             && slot.flags & (ADOPTED | ALWAYS) == ADOPTED
         {
-            slot.ready &= !mask(events);
+            let kept = if slot.ready & ENDED != 0 { READ } else { 0 };
+            slot.ready &= !(mask(events) & !kept);
         }
     }
 }

@@ -180,6 +180,38 @@ fn adopted_sockets(flags: Flags) {
     );
 }
 
+/// A short read means that nothing is left, but the end of the stream is not forgotten, whenever it came.
+fn short_reads_and_the_end(flags: Flags) {
+    for late in [false, true] {
+        let mut event_loop = make(flags);
+        let (mut left, mut right) = pair();
+        let fd = left.as_raw_fd();
+        event_loop.adopt(fd).unwrap();
+        event_loop.mark_unready(fd, Events::READ);
+        event_loop.wait_io(fd, Events::READ, 1).unwrap();
+        trace(&mut event_loop, Mode::NoWait);
+        right.write_all(b"x").unwrap();
+        if !late {
+            right.shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        assert_eq!(trace(&mut event_loop, Mode::Default), ["1 READ"]);
+        assert_eq!(left.read(&mut [0; 8]).unwrap(), 1);
+        event_loop.mark_unready(fd, Events::READ);
+        if late {
+            assert_eq!(event_loop.readiness(fd), Events::WRITE);
+            right.shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        event_loop.wait_io(fd, Events::READ, 2).unwrap();
+        assert_eq!(trace(&mut event_loop, Mode::Default), ["2 READ"]);
+        assert_eq!(left.read(&mut [0; 8]).unwrap(), 0);
+        // The next socket under this number has not ended.
+        event_loop.forget(fd);
+        event_loop.adopt(fd).unwrap();
+        event_loop.mark_unready(fd, Events::READ_WRITE);
+        assert_eq!(event_loop.readiness(fd), Events::NONE);
+    }
+}
+
 /// A level-triggered watcher on an adopted socket works, and so do waits beside and after it.
 fn a_watcher_on_an_adopted_socket(flags: Flags) {
     let mut event_loop = make(flags);
@@ -467,6 +499,6 @@ macro_rules! conformance {
 
 conformance! {
     a_timer_ends_the_run nowait_does_not_wait unread_data_is_told_each_time several_watchers_on_one_fd one_shot_waits
-    adopted_sockets a_watcher_on_an_adopted_socket forget_and_reuse closed_behind_our_back regular_files
+    adopted_sockets short_reads_and_the_end a_watcher_on_an_adopted_socket forget_and_reuse closed_behind_our_back regular_files
     waits_with_a_time_limit bad_file_descriptors stopped_in_the_same_batch other_threads many_ready_at_once guarded_waits
 }

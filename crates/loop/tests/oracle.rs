@@ -113,8 +113,11 @@ fn act(event_loop: &mut Loop<usize>, sockets: &mut [Socket], op: &Op, next: &mut
         }
         Op::Read(which) => {
             let socket = &mut sockets[which];
-            let outcome = socket.near.read(&mut [0]);
-            if outcome.is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
+            let outcome = socket.near.read(&mut [0; 3]);
+            if match outcome {
+                Ok(count) => count < 3 && count > 0,
+                Err(error) => error.kind() == ErrorKind::WouldBlock,
+            } {
                 event_loop.mark_unready(socket.fd(), Events::READ);
             }
         }

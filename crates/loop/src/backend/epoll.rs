@@ -257,6 +257,7 @@ impl EpollSleeper {
                 generation: 0,
                 events: 0,
                 plain: 0,
+                ended: false,
                 invalid: false,
             });
         }
@@ -276,6 +277,7 @@ impl EpollSleeper {
             generation: (data >> 32) as u32,
             events: read | write | broken,
             plain: read | write,
+            ended: bits & libc::EPOLLRDHUP != 0,
             invalid: false,
         })
     }

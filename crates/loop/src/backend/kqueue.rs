@@ -211,6 +211,7 @@ impl KqueueSleeper {
             generation: event.udata as usize as u32,
             events: direction,
             plain: direction,
+            ended: direction == READ && event.flags as u16 & libc::EV_EOF as u16 != 0,
             invalid: failed && event.data as i32 == libc::EBADF,
         })
     }

@@ -88,6 +88,8 @@ pub(crate) struct Report {
     pub(crate) events: u8,
     /// READ and WRITE without those that only stand for an error or hang-up.
     pub(crate) plain: u8,
+    /// The peer has ended its side for good: from now on a read brings what is left or the end, and never blocks.
+    pub(crate) ended: bool,
     /// The fd is not open at all (poll and select find out only when they wait).
     pub(crate) invalid: bool,
 }

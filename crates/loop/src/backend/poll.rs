@@ -160,6 +160,7 @@ impl PollSleeper {
             generation,
             events: read | write | broken,
             plain: read | write,
+            ended: false,
             invalid: bits & libc::POLLNVAL != 0,
         })
     }

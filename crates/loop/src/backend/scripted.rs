@@ -77,6 +77,7 @@ impl World {
                     generation,
                     events,
                     plain: events,
+                    ended: false,
                     invalid: false,
                 });
             }

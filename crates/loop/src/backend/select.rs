@@ -159,6 +159,7 @@ impl SelectSleeper {
                     generation: self.generations[fd as usize],
                     events,
                     plain: events,
+                    ended: false,
                     invalid: invalid(fd),
                 });
             }
