@@ -118,9 +118,12 @@ impl<T: Copy> Loop<T> {
         Events::from_bits(ready.into())
     }
 
-    /// The system said EAGAIN, or a stream took or gave less than it was asked to, which means the same one call sooner.
-    /// What changed before and was not told yet makes it ready again when it is told, and a stream whose peer has ended
-    /// stays readable: its end is still to be read. Not for a look at data that stays there (MSG_PEEK).
+    /// The system said EAGAIN; or a TCP stream took or gave less than it was asked to, which means the same one call
+    /// sooner. What changed before and was not told yet makes it ready again when it is told, and a stream whose peer has
+    /// ended stays readable: its end is still to be read.
+    ///
+    /// A short read is no sign on a Unix socket (a message that carries descriptors ends a read early), with MSG_PEEK
+    /// (the data stays), or at urgent data: there, only EAGAIN counts.
     pub fn mark_unready(&mut self, fd: i32, events: Events) {
         if let Some(slot) = self.fds.slot(fd)
             && slot.flags & (ADOPTED | ALWAYS) == ADOPTED
