@@ -367,7 +367,7 @@ class Hub(HubBase):
             _print_exception(t, v, tb, file=stream)
         from time import gmtime, strftime
 
-        print(strftime("%Y-%m-%dT%H:%M:%SZ", gmtime()), end=" ", file=stream)
+        print(strftime("%Y-%m-%dT%H:%M:%SZ", gmtime()), end="" if context is None else " ", file=stream)
         if context is not None:
             if not isinstance(context, str):
                 try:
