@@ -179,6 +179,32 @@ def test_a_child_nobody_waits_for() -> None:
     assert os.waitpid(pid, 0)[0] == pid
 
 
+def test_who_is_told_the_status() -> None:
+    """Either the Popen or os.waitpid(), whoever asks first."""
+    popen = subprocess.Popen(python("raise SystemExit(3)"))
+    popen.wait()
+    with pytest.raises(ChildProcessError):
+        verdigris.os.waitpid(popen.pid, 0)
+    popen = subprocess.Popen(python("raise SystemExit(3)"))
+    popen.result.wait()
+    assert verdigris.os.waitpid(popen.pid, 0) == (popen.pid, 3 << 8)
+    assert popen.wait() == 3
+
+
+def test_asyncio(program: Run) -> None:
+    ended = program(
+        """
+        import asyncio, sys
+        async def main():
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", "print('hi'); raise SystemExit(3)", stdout=asyncio.subprocess.PIPE)
+            print(await process.communicate(), process.returncode)
+        asyncio.run(main())
+        """
+    )
+    assert (ended.stdout, ended.stderr) == ("(b'hi\\n', None) 3\n", "")
+
+
 def test_in_a_native_thread() -> None:
     codes: list[int] = []
     thread = threading.Thread(target=lambda: codes.append(subprocess.call(python("raise SystemExit(5)"))))

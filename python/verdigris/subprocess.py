@@ -140,7 +140,6 @@ class Popen(_OriginalPopen):
     def _ended(self, status):
         if self.returncode is None:
             self._handle_exitstatus(status)
-            _children.watched.pop(self.pid, None)
             self.result.set(self.returncode)
 
     def _internal_poll(self, _deadstate=None, *_more, **_keywords):
@@ -150,7 +149,15 @@ class Popen(_OriginalPopen):
                 self._ended(watch.rstatus)
             elif _deadstate is None and getcurrent() is not get_hub_if_exists():
                 sleep()  # somebody may be asking again and again
+        if self.returncode is not None and _deadstate is None:
+            self._was_told()
         return self.returncode
+
+    def _was_told(self):
+        # Whoever asks os.waitpid() from now on hears that there is no such child, as without us. Until now, it was for
+        # os.waitpid() to say: asyncio starts children by Popen and waits for them itself.
+        if isinstance(_children.watched.get(self.pid), tuple):
+            del _children.watched[self.pid]
 
     def _wait(self, timeout):
         if self.returncode is None and not self._watch.check():
@@ -159,6 +166,7 @@ class Popen(_OriginalPopen):
             self._ended(self._watch.rstatus)
         if self.returncode is None:
             raise TimeoutExpired(self.args, timeout)
+        self._was_told()
         return self.returncode
 
     def wait(self, timeout=None, _raise_exc=True):
