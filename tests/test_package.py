@@ -6,4 +6,4 @@ import verdigris._core
 
 
 def test_versions_agree() -> None:
-    assert verdigris._core.__version__ == importlib.metadata.version("verdigris")
+    assert verdigris.__version__ == verdigris._core.__version__ == importlib.metadata.version("verdigris")
