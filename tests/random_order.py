@@ -525,7 +525,9 @@ class ModelEvent:
     def __init__(self, count, tells_all):
         self.count = count
         self.tells_all = tells_all
-        self.due = deque()  # of an event: who is there when the telling begins, and who comes while it is set and they are told
+        self.due = (
+            deque()
+        )  # of an event: who is there when the telling begins, and who comes while it is set and they are told
         self.links = deque()
         self.telling = False
 

@@ -300,7 +300,7 @@ unsafe fn drop_chain(mut parent: *mut PyGreenlet) {
         while !parent.is_null() {
             let plain = (*ffi::Py_TYPE(parent.cast()))
                 .tp_dealloc
-                .is_some_and(|own| own as usize == dealloc as usize);
+                .is_some_and(|own| own as *const () == dealloc as *const ());
             let last = python::reference_count(parent.cast()) == 1;
             let mut next = null_mut();
             // Nobody can see the parent of one that is dead or unstarted any more, as it has no Python code of its own.

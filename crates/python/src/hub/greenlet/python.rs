@@ -14,9 +14,9 @@ use crate::greenlet_base;
 use crate::hub::event_loop::LoopObject;
 use crate::hub::limit::{Limit, nanoseconds};
 use crate::hub::links::Link;
+use crate::hub::park;
 use crate::hub::token::Token;
 use crate::hub::wait::Collector;
-use crate::hub::{object, park};
 use crate::names;
 
 #[pymethods]
