@@ -290,7 +290,7 @@ def test_a_long_chain_of_objects_is_freed_inside_a_greenlet():
 def test_a_long_chain_of_parents_is_freed_inside_a_greenlet():
     def body():
         last = None
-        for _ in range(30_000):
+        for _ in range(100_000):
             last = greenlet(int) if last is None else greenlet(int, last)
         del last
         return "freed"

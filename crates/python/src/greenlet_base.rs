@@ -57,11 +57,14 @@ where
     T: PyClass<BaseType = RawGreenlet, Frozen = pyo3::pyclass::boolean_struct::True> + Sync,
 {
     // SAFETY: the type object is a heap type of ours that has no objects and no subclasses yet.
-    unsafe { (*class.as_type_ptr()).tp_dealloc = Some(dealloc::<T>) };
+    unsafe {
+        let own: unsafe extern "C-unwind" fn(*mut ffi::PyObject) = dealloc::<T>;
+        (*class.as_type_ptr()).tp_dealloc = Some(std::mem::transmute::<_, ffi::destructor>(own));
+    };
 }
 
-/// `tp_dealloc`: kills what is suspended, and only then drops the fields.
-unsafe extern "C" fn dealloc<T>(object: *mut ffi::PyObject)
+/// `tp_dealloc`: kills what is suspended, and only then drops the fields. A thread that ends at exit unwinds through it.
+unsafe extern "C-unwind" fn dealloc<T>(object: *mut ffi::PyObject)
 where
     T: PyClass<BaseType = RawGreenlet, Frozen = pyo3::pyclass::boolean_struct::True> + Sync,
 {

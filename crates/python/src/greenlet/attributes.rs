@@ -6,7 +6,7 @@ use std::ptr::null_mut;
 use pyo3::ffi;
 
 use super::object::{self, PyGreenlet, State, state};
-use super::python::set_error;
+use super::python::{self, set_error};
 use super::{switch, thread};
 use crate::tstate;
 
@@ -170,20 +170,17 @@ pub(super) unsafe extern "C-unwind" fn set_parent(greenlet: Object, value: Objec
             return -1;
         }
         let parent: *mut PyGreenlet = value.cast();
-        let mut ancestor = parent;
-        while !ancestor.is_null() {
-            if ancestor == greenlet.cast() {
-                set_error(ffi::PyExc_ValueError, c"cyclic parent chain");
-                return -1;
-            }
-            ancestor = state(ancestor).parent.get();
+        // One that only its caller knows (it is being made) is nobody's ancestor: long chains are made in linear time.
+        let known = python::reference_count(greenlet) > 1;
+        if known && is_ancestor(greenlet.cast(), parent) {
+            set_error(ffi::PyExc_ValueError, c"cyclic parent chain");
+            return -1;
         }
-        let home = switch::home_of(parent);
-        if home.is_null() {
+        if !state(parent).is_started() && state(parent).parent.get().is_null() {
             set_error(ffi::PyExc_ValueError, c"parent must not be garbage collected");
             return -1;
         }
-        if own.is_started() && own.thread.get() != home {
+        if own.is_started() && own.thread.get() != switch::home_of(parent) {
             set_error(ffi::PyExc_ValueError, c"parent cannot be on a different thread");
             return -1;
         }
@@ -192,6 +189,16 @@ pub(super) unsafe extern "C-unwind" fn set_parent(greenlet: Object, value: Objec
         ffi::Py_XDECREF(old.cast());
         0
     }
+}
+
+/// Whether `greenlet` is `descendant` or among its parents.
+unsafe fn is_ancestor(greenlet: *mut PyGreenlet, descendant: *mut PyGreenlet) -> bool {
+    let mut each = descendant;
+    while !each.is_null() && each != greenlet {
+        // SAFETY: each greenlet in the chain is kept by the one before it.
+        each = unsafe { state(each).parent.get() };
+    }
+    !each.is_null()
 }
 
 pub(super) unsafe extern "C-unwind" fn get_frame(greenlet: Object, _: *mut c_void) -> Object {
