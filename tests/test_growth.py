@@ -78,3 +78,23 @@ def test_nothing_is_left_behind(program: Run, what: str) -> None:
     grown_mb = int(ended.stdout)
     # The smallest object that could be lost is larger than 40 bytes a round; what the allocator keeps for itself is less.
     assert grown_mb <= max(2, ROUNDS * 20 // 1_000_000), f"{what}: {grown_mb} MB more after {ROUNDS} rounds"
+
+
+def test_a_destroyed_hub_leaves_no_descriptor(program: Run) -> None:
+    """Each thread's loop has an epoll and an eventfd; the greenlet of the hub that ran it is left behind and must not keep them."""
+    source = """
+        import os
+        if not os.environ.get("GENUINE_GEVENT"):
+            import verdigris; verdigris.install_as_gevent()
+        import gevent, threading
+        def works():
+            gevent.joinall([gevent.spawn(gevent.sleep, 0) for _ in range(3)])
+            gevent.get_hub().destroy(destroy_loop=True)
+        gevent.sleep(0)
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(50):
+            thread = threading.Thread(target=works); thread.start(); thread.join()
+        assert len(os.listdir("/proc/self/fd")) == before, os.listdir("/proc/self/fd")
+        """
+    ended = program(source, patched=False)
+    assert ended.status == 0, ended.stderr

@@ -91,6 +91,12 @@ pub(crate) fn wrong_thread(py: Python<'_>, what: &str) -> PyErr {
     )
 }
 
+/// The loop was destroyed.
+#[cold]
+pub(crate) fn destroyed_loop() -> PyErr {
+    PyValueError::new_err("operation on destroyed loop")
+}
+
 /// The hub's loop was taken away or replaced before there was one.
 #[cold]
 pub(crate) fn no_native_loop() -> PyErr {

@@ -16,7 +16,7 @@ mod python;
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
 
-use pyo3::exceptions::{PyException, PyValueError};
+use pyo3::exceptions::PyException;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -50,7 +50,8 @@ impl Entry {
 #[pyclass(name = "loop", module = "verdigris.core", subclass, frozen)]
 pub(crate) struct LoopObject {
     engine: UnsafeCell<Option<engine::Loop<Token>>>,
-    remote: engine::Remote<Token>,
+    /// The way in for other threads; gone with the engine, because it holds a descriptor.
+    remote: UnsafeCell<Option<engine::Remote<Token>>>,
     /// The thread that may touch `engine`.
     home: Cell<ThreadMark>,
     /// The entry that is next before all others: one that a parking greenlet had to leave to the hub.
@@ -89,7 +90,7 @@ impl LoopObject {
         // Only the main thread runs Python's signal handlers, so only its loop must not sleep through one.
         engine.set_guard_signals(is_default);
         Ok(Self {
-            remote: engine.remote(),
+            remote: UnsafeCell::new(Some(engine.remote())),
             engine: UnsafeCell::new(Some(engine)),
             home: Cell::new(ThreadMark::here()),
             handed: Cell::new(None),
@@ -116,7 +117,7 @@ impl LoopObject {
     pub(crate) fn engine(&self) -> PyResult<&mut engine::Loop<Token>> {
         // SAFETY: the home thread is the only one that comes here, with the GIL held, and every
         // caller uses the reference for one step that calls no Python code, so no two are alive at once.
-        unsafe { (*self.engine.get()).as_mut() }.ok_or_else(|| PyValueError::new_err("operation on destroyed loop"))
+        unsafe { (*self.engine.get()).as_mut() }.ok_or_else(error::destroyed_loop)
     }
 
     pub(crate) fn is_destroyed(&self) -> bool {
@@ -127,12 +128,19 @@ impl LoopObject {
     /// Puts an entry at the end of the run-soon queue, from any thread. The reference that the
     /// token owns goes with it.
     pub(crate) fn call_soon(&self, token: Token) -> PyResult<Option<engine::SoonKey>> {
-        if self.is_home() {
-            Ok(Some(self.engine()?.call_soon(token)))
-        } else {
-            self.remote.call_soon_threadsafe(token);
-            Ok(None)
+        if self.is_home()
+            && let Ok(engine) = self.engine()
+        {
+            return Ok(Some(engine.call_soon(token)));
         }
+        // SAFETY: the GIL is held, and nothing is called that could destroy the loop.
+        if let Some(remote) = unsafe { &*self.remote.get() } {
+            remote.call_soon_threadsafe(token);
+            return Ok(None);
+        }
+        // SAFETY: nobody has taken the token, which came with its reference.
+        unsafe { token.release() };
+        Err(error::destroyed_loop())
     }
 
     /// Puts a native entry at the end of the run-soon queue, from any thread.

@@ -191,8 +191,9 @@ impl LoopObject {
             // Not while its own thread is in the middle of a wait. Once that has ended, anybody may.
             self.at_home(py)?;
         }
-        // SAFETY: one step; what the loop held is dropped afterwards.
-        let engine = unsafe { (*self.engine.get()).take() };
+        // SAFETY: single steps; what the loop held is dropped afterwards.
+        let (engine, remote) = unsafe { ((*self.engine.get()).take(), (*self.remote.get()).take()) };
+        drop(remote);
         if let Some(engine) = engine {
             for token in engine.into_payloads() {
                 match token {
