@@ -315,12 +315,13 @@ def test_handles(program: Run) -> None:
         go.set()
         handle.join()
         assert handle.is_done()
-        try:
-            _thread._ThreadHandle().join()
-        except RuntimeError:
-            pass
-        else:
-            raise SystemExit("joined")
+        for method in ("join", "_set_done"):
+            try:
+                getattr(_thread._ThreadHandle(), method)()
+            except RuntimeError as error:
+                assert str(error) == "thread not started"
+            else:
+                raise SystemExit("joined")
         """
     )
     assert (ended.status, ended.stderr) == (0, "")

@@ -52,6 +52,8 @@ class ThreadHandle:
         self._set_done()
 
     def _set_done(self):
+        if not self._ident:
+            raise RuntimeError("thread not started")
         self._greenlet = None
         self._done.set()
         _running.discard(self)
