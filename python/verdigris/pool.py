@@ -286,9 +286,9 @@ class Pool(Group):
             return 1
         return max(0, self.size - len(self))
 
-    def start(self, greenlet, blocking=True, timeout=None):
-        """Takes in and starts a greenlet; waits for room as `add` does."""
-        self.add(greenlet, blocking=blocking, timeout=timeout)
+    def start(self, greenlet, *args, **kwargs):
+        """Takes in and starts a greenlet; waits for room as `add` does, with its arguments."""
+        self.add(greenlet, *args, **kwargs)
         greenlet.start()
 
     def add(self, greenlet, blocking=True, timeout=None):

@@ -150,8 +150,9 @@ impl ResultObject {
     }
 
     /// `set`, under the name that futures give it.
-    fn set_result(slf: &Bound<'_, Self>, value: Py<PyAny>) -> PyResult<()> {
-        Self::set_value(slf, value)
+    #[pyo3(signature = (value=None))]
+    fn set_result(slf: &Bound<'_, Self>, value: Option<Py<PyAny>>) -> PyResult<()> {
+        Self::set(slf, value)
     }
 
     /// Stores an exception, raised by every `get`, and lets go everybody who waits.
