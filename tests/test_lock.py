@@ -345,6 +345,39 @@ def test_a_thread_that_is_gone_is_not_waited_for():
     assert log == ["here"]
 
 
+FORK = """
+import _thread, os, sys, threading, time
+import verdigris
+from verdigris.lock import Semaphore
+
+semaphore, queued = Semaphore(0), threading.Event()
+
+def there():
+    verdigris.spawn(semaphore.acquire)
+    verdigris.sleep(0)
+    queued.set()
+    threading.Event().wait()
+
+_thread.start_new_thread(there, ())
+queued.wait()
+semaphore.release()  # its entry is now in a loop that does not run
+child = os.fork()
+if not child:
+    assert semaphore.acquire(blocking=False)
+    waiting = verdigris.spawn(semaphore.acquire)
+    verdigris.sleep(0)
+    semaphore.release()
+    print(waiting.get(), flush=True)
+    os._exit(0)
+os._exit(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_fork_leaves_the_other_threads_waiters_behind(program):
+    ended = program(FORK, patched=False)
+    assert (ended.status, ended.stdout) == (0, "True\n"), ended.stderr
+
+
 def test_an_uncontended_lock_makes_no_hub():
     def use():
         with Semaphore(), RLock():

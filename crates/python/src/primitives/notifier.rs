@@ -40,8 +40,8 @@ pub(super) struct Notifier {
     run: NativeEntry,
     /// The hub that waited or linked first.
     hub: UnsafeCell<Option<Py<HubObject>>>,
-    /// The loop that has our entry, if one has.
-    posted: UnsafeCell<Option<Py<LoopObject>>>,
+    /// The loop that has our entry, if one has, and the process in which it was put there.
+    posted: UnsafeCell<Option<(Py<LoopObject>, u32)>>,
     seen_by: Cell<Option<ThreadMark>>,
     /// Whether several threads use the object: then a wait for it may end though this thread's loop has
     /// nothing to do any more.
@@ -113,17 +113,18 @@ impl Notifier {
     /// The loop that the notification is due in: that of the entry which is running.
     pub(super) fn home(&self, py: Python<'_>) -> Option<Py<LoopObject>> {
         // SAFETY: cloned in one step.
-        unsafe { (*self.posted.get()).as_ref().map(|home| home.clone_ref(py)) }
+        unsafe { (*self.posted.get()).as_ref().map(|(home, _)| home.clone_ref(py)) }
     }
 
     /// Whether a notification is under way.
     pub(super) fn is_posted(&self) -> bool {
-        // SAFETY: read in one step. An entry in a loop that is gone will never run.
-        unsafe {
-            (*self.posted.get())
-                .as_ref()
-                .is_some_and(|home| !home.get().is_destroyed())
-        }
+        // SAFETY: read in one step.
+        let Some((home, process)) = (unsafe { &*self.posted.get() }) else {
+            return false;
+        };
+        // An entry in a loop that is gone will never run: it was destroyed, or a fork has left its thread behind.
+        let home = home.get();
+        !home.is_destroyed() && (home.is_home() || *process == std::process::id())
     }
 
     /// Says that the entry has run for the last time.
@@ -137,7 +138,7 @@ impl Notifier {
     pub(super) fn post(&self, object: &Bound<'_, PyAny>, home: &Py<LoopObject>) -> PyResult<()> {
         let py = object.py();
         // SAFETY: one step; the old one is dropped afterwards.
-        let old = unsafe { (*self.posted.get()).replace(home.clone_ref(py)) };
+        let old = unsafe { (*self.posted.get()).replace((home.clone_ref(py), std::process::id())) };
         drop(old);
         // A program that has put something in the place of `hub.loop` wants to see what is scheduled.
         if let Some(hub) = self.hub(py)
