@@ -59,7 +59,10 @@ where
     // SAFETY: the type object is a heap type of ours that has no objects and no subclasses yet.
     unsafe {
         let own: unsafe extern "C-unwind" fn(*mut ffi::PyObject) = dealloc::<T>;
-        (*class.as_type_ptr()).tp_dealloc = Some(std::mem::transmute::<_, ffi::destructor>(own));
+        (*class.as_type_ptr()).tp_dealloc = Some(std::mem::transmute::<
+            unsafe extern "C-unwind" fn(*mut ffi::PyObject),
+            ffi::destructor,
+        >(own));
     };
 }
 
