@@ -364,7 +364,12 @@ class Hub(HubBase):
             # Somebody knows no more than the class.
             print(t.__name__ if isinstance(t, type) else t, file=stream)
         else:
-            _print_exception(t, v, tb, file=stream)
+            try:
+                _print_exception(t, v, tb, file=stream)
+            except Exception:
+                # Out of descriptors, say, when the module traceback has something to load (3.15 does): what reports an
+                # error goes on, and who reads it learns at least what it was.
+                print(f"{getattr(t, '__name__', t)}: {v}", file=stream)
         from time import gmtime, strftime
 
         print(strftime("%Y-%m-%dT%H:%M:%SZ", gmtime()), end="" if context is None else " ", file=stream)
