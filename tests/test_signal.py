@@ -21,7 +21,7 @@ def test_a_handler_of_sigchld_may_wait(program: Run) -> None:
         pid = os.fork()
         if not pid:
             os._exit(0)
-        called.wait()
+        assert called.wait(timeout=30)
         assert os.waitpid(-1, os.WNOHANG)[0] == pid
         assert signal.signal(signal.SIGCHLD, signal.SIG_DFL) is handler
         assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL

@@ -1,16 +1,15 @@
 //! How large the stacks of greenlets are, and the pool they come from.
 //!
 //! Only address space is reserved; memory is what a greenlet has touched. What limits the size is the page tables, of which a
-//! stack takes up to 4 KiB with one page touched. So where CPython can be told where a stack ends (3.14 and later), stacks
-//! are small: it raises RecursionError in time. Where it cannot, the first ones are as good as a thread's at the default recursion limit
-//! (the greediest recursion known, `sorted` through its `key`, takes 2.4 MiB for 1,000 levels), and a crowd gets less.
+//! stack takes up to 4 KiB with one page touched. So the first stacks are as good as a thread's at the default recursion limit
+//! (the greediest recursion known, `sorted` through its `key`, takes 2.4 MiB for 1,000 levels), and a crowd gets less. Where
+//! CPython can be told where a stack ends (3.14 and later) it raises RecursionError in time, and a large crowd can have small ones.
 //!
 //! ```text
-//!   CPython          greenlets at once    C stack
-//!   3.11 to 3.13     up to 1,024          2.9 MiB
-//!                    up to 32,768         896 KiB
-//!                    more                 416 KiB
-//!   3.14, 3.15       any                  224 KiB
+//!   greenlets at once    C stack
+//!   up to 1,024          2.9 MiB
+//!   up to 32,768         896 KiB
+//!   more                 416 KiB (3.11 to 3.13), 224 KiB (3.14 and later)
 //! ```
 //!
 //! The environment variable `VERDIGRIS_STACK_SIZE` (bytes, or with the suffix K or M) sets one size for all.
@@ -77,13 +76,6 @@ fn make() -> StackPool {
             guard: GUARD,
         });
     }
-    if cfg!(Py_3_14) {
-        return StackPool::new(StackSize {
-            stack: 224 * KIB,
-            annex: 32 * KIB,
-            guard: GUARD,
-        });
-    }
     let pool = StackPool::new(StackSize {
         stack: 2944 * KIB,
         annex: 64 * KIB,
@@ -100,7 +92,7 @@ fn make() -> StackPool {
     pool.set_crowd_size(
         32_768,
         StackSize {
-            stack: 416 * KIB,
+            stack: if cfg!(Py_3_14) { 224 * KIB } else { 416 * KIB },
             annex: 32 * KIB,
             guard: GUARD,
         },
