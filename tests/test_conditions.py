@@ -377,10 +377,27 @@ def interrupt(folder: Path, source: str) -> Ended:
 
 
 def settle(pid: int) -> None:
-    """Waits until a process sleeps in the kernel, or has used some time of the processor since: it is in its middle."""
+    """Waits until a process is in its middle: it sleeps and has been left alone for many looks, as its children have,
+    or it has used some time of the processor since.
+
+    Sleeping alone says little: a program that starts a child sleeps until that has begun, and an interrupt then
+    leaves a child behind that nobody knows.
+    """
     watched = psutil.Process(pid)
     busy = sum(watched.cpu_times()[:2]) + 0.2
-    wait_until(lambda: watched.status() != psutil.STATUS_RUNNING or sum(watched.cpu_times()[:2]) > busy)
+    seen: list[tuple[object, ...]] = []
+
+    def in_its_middle() -> bool:
+        if sum(watched.cpu_times()[:2]) > busy:
+            return True
+        children = watched.children(recursive=True)
+        now = (watched.status(), *watched.num_ctx_switches(), *(child.cmdline() for child in children))
+        if now[0] != psutil.STATUS_SLEEPING or (seen and seen[-1] != now):
+            seen.clear()
+        seen.append(now)
+        return len(seen) > 20
+
+    wait_until(in_its_middle)
 
 
 # Bad input: a clear error, no crash and no hang -----------------------------------------------------------------------
