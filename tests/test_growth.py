@@ -8,6 +8,10 @@ import os
 import pytest
 from conftest import Run
 
+pytestmark = pytest.mark.skipif(
+    "VERDIGRIS_ASAN" in os.environ, reason="AddressSanitizer keeps freed memory for a while: its process always grows"
+)
+
 ROUNDS = int(os.environ.get("VERDIGRIS_GROWTH_ROUNDS", "50000"))
 
 OFTEN = {
