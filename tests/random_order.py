@@ -630,8 +630,18 @@ class Model(World):
         self.closed = True
         for greenlet in self.greenlets.values():
             if greenlet.generator is not None:
-                greenlet.generator.close()
+                self.end_body(greenlet.generator)
         return results
+
+    @staticmethod
+    def end_body(generator):
+        """Ends a body that nobody came back to; one that waits again in its `finally` is ended again."""
+        for _ in range(100):
+            try:
+                generator.close()
+                return
+            except RuntimeError:  # it ignored GeneratorExit
+                continue
 
     # the loop
 
