@@ -105,19 +105,19 @@ def test_the_end_waits_for_threads(program: Run) -> None:
 
 def test_the_end_waits_for_native_threads(program: Run) -> None:
     ended = program(
-        """
-        import threading, time
+        r"""
+        import sys, threading, time
         go = threading.Event()
         def native():
             go.wait()
-            print("native")
+            sys.stdout.write("native\n")
         threading.Thread(target=native).start()
         from verdigris import monkey
         monkey.patch_all()
         def green():
             time.sleep(0.01)
             go.set()
-            print("green")
+            sys.stdout.write("green\n")
         threading.Thread(target=green).start()
         """,
         patched=False,
