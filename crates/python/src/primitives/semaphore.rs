@@ -150,7 +150,8 @@ impl SemaphoreObject {
                 _ => timeout_ns,
             };
             match base.notifier.park(py, &[&base.links], end, left)? {
-                Ended::TimedOut => return Ok(false),
+                // A permit that is there when the time is over is taken: whoever it was meant for asks again.
+                Ended::TimedOut => return Ok(slf.get().try_acquire()),
                 // It was handed over by the one who woke this thread.
                 Ended::Told if native => return Ok(true),
                 Ended::Told if slf.get().try_acquire() => return Ok(true),
