@@ -113,7 +113,13 @@ impl Linkable {
         let this = slf.get();
         if !this.telling.replace(true) {
             this.told_anew.set(false);
-            this.links.take_all().into_iter().for_each(|link| this.due.push(link));
+            // Who waited since it was set, although it was, comes after those who were linked.
+            let late = this.due.take_all();
+            this.links
+                .take_all()
+                .into_iter()
+                .chain(late)
+                .for_each(|link| this.due.push(link));
         }
         while let Some(link) = this.due.pop() {
             match this.due.tell(home.get(), slf.as_any(), link, place) {
@@ -150,7 +156,7 @@ impl Linkable {
 
     /// Waits to be told: the wait of events. One that is `ready` already waits behind those who are being told.
     pub(super) fn park(&self, py: Python<'_>, ready: bool, timeout_ns: Option<i64>) -> PyResult<Ended> {
-        let places = if ready && self.telling.get() {
+        let places = if ready {
             [&self.due, &self.links]
         } else {
             [&self.links, &self.due]
