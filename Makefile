@@ -9,15 +9,17 @@
 #   PROFILE=...       cargo profile, release or dev; default: release for demo and test, dev for everything else
 #   RUST_TESTS=no     `make test` leaves out the crates that know no Python (they are the same for every Python)
 #   BENCH_FLAGS=...   handed to benchmarks/run.py
+#   CONFORMANCE_FLAGS=...  handed to tests/conformance/run.py, for example CONFORMANCE_FLAGS="test__event test__pool"
 #   PYTEST_FLAGS=...  handed to pytest, for example PYTEST_FLAGS="-x tests/test_event.py"
 
 runs = $(shell $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(1))
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(call runs,$(name))))
 TAG := $(shell $(or $(PYTHON),false) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 
-PROFILE ?= $(if $(filter demo test test-rust test-python bench,$(MAKECMDGOALS)),release,dev)
+PROFILE ?= $(if $(filter demo test test-rust test-python bench conformance,$(MAKECMDGOALS)),release,dev)
 RUST_TESTS ?= yes
 BENCH_FLAGS ?=
+CONFORMANCE_FLAGS ?=
 PYTEST_FLAGS ?=
 
 VENV := $(CURDIR)/.venv-$(TAG)
@@ -25,9 +27,10 @@ BIN := $(VENV)/bin
 # A target directory given from outside is kept, with a folder for each Python inside it.
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 FOR_PYTHON := VIRTUAL_ENV=$(VENV) PYO3_PYTHON=$(BIN)/python CARGO_TARGET_DIR=$(TARGET)/py$(TAG)
+WHEELS := $(TARGET)/py$(TAG)/wheels
 
 .DEFAULT_GOAL := help
-.PHONY: help bench demo test test-rust test-python build lint format asan clean
+.PHONY: help bench demo test test-rust test-python build conformance lint format asan clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +55,12 @@ build: $(VENV)/.ready  ## the extension module, installed editable into the virt
 
 bench: build $(VENV)-peers/.ready  ## the micro benchmarks, alternately with the genuine gevent and greenlet (BENCH_FLAGS="--rounds 3 switch")
 	@$(BIN)/python benchmarks/run.py --peer $(VENV)-peers/bin/python $(BENCH_FLAGS)
+
+conformance: build $(VENV)-conformance/.ready  ## greenlet's, gevent's and CPython's own tests on verdigris, from a wheel of it
+	@rm -rf $(WHEELS)
+	@$(FOR_PYTHON) $(BIN)/maturin build --quiet --profile $(PROFILE) --interpreter $(BIN)/python --out $(WHEELS)
+	@$(VENV)-conformance/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/*.whl
+	@$(VENV)-conformance/bin/python tests/conformance/run.py $(CONFORMANCE_FLAGS)
 
 asan: build  ## the tests of the Python package under AddressSanitizer
 	@echo "» AddressSanitizer on $$($(BIN)/python -VV)"
@@ -84,6 +93,13 @@ endif
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed, this is " + sys.version)'
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $@
+
+# What greenlet's and gevent's tests need.
+$(VENV)-conformance/.ready: requirements-conformance.txt
+	@echo "» making $(notdir $(VENV)-conformance) with the libraries of requirements-conformance.txt (once)"
+	@$(PYTHON) -m venv $(VENV)-conformance
+	@$(VENV)-conformance/bin/python -m pip install --disable-pip-version-check --requirement requirements-conformance.txt
 	@touch $@
 
 # The libraries that the benchmarks compare with.
