@@ -11,7 +11,11 @@
  * A generator that was running there has its frame inside the generator object, with a pointer to its caller's frame: that is cut.
  * From 3.15 on the references that the frames hold are dropped, too.
  *
- * This is the only file that needs CPython's internal headers, and it works without them: then every such stack is given up.
+ * A spawn (`note`). Where a greenlet is made is written down as code objects and offsets, of the running thread's frames; a frame object
+ * for each, which the public interface makes, would cost more than the spawn.
+ *
+ * This is the only file that needs CPython's internal headers, and it works without them: then every such stack is given up,
+ * and frame objects are made.
  */
 
 #if defined(__has_include)
@@ -28,6 +32,7 @@
 #  include <internal/pycore_frame.h>
 #  if PY_VERSION_HEX >= 0x030E0000
 #    include <internal/pycore_interpframe_structs.h>
+#    include <internal/pycore_interpframe.h>
 #  endif
 #  if PY_VERSION_HEX >= 0x030F0000
 #    define HAS_FRAME_VISITS 1
@@ -127,4 +132,43 @@ verdigris_frames_clear(struct _PyInterpreterFrame *frame)
 #else
     (void)frame;
 #endif
+}
+
+/* The code objects (owned) and instruction offsets of at most `limit` running frames, innermost first. How many. */
+int
+verdigris_frames_note(PyThreadState *tstate, PyObject **codes, int *offsets, int limit)
+{
+    int count = 0;
+#ifdef HAS_FRAMES
+#  if PY_VERSION_HEX < 0x030D0000
+    struct _PyInterpreterFrame *frame = tstate->cframe->current_frame;
+#  else
+    struct _PyInterpreterFrame *frame = tstate->current_frame;
+#  endif
+    for (; frame != NULL && count < limit; frame = frame->previous) {
+        if (!is_python_frame(frame) || _PyFrame_IsIncomplete(frame)) {
+            continue;
+        }
+#  if PY_VERSION_HEX < 0x030C0000
+        codes[count] = Py_NewRef((PyObject *)frame->f_code);
+        offsets[count] = _PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT);
+#  else
+        codes[count] = PyUnstable_InterpreterFrame_GetCode(frame);
+        offsets[count] = PyUnstable_InterpreterFrame_GetLasti(frame);
+#  endif
+        count++;
+    }
+#else
+    PyFrameObject *frame = PyThreadState_GetFrame(tstate);
+    while (frame != NULL && count < limit) {
+        codes[count] = (PyObject *)PyFrame_GetCode(frame);
+        offsets[count] = PyFrame_GetLasti(frame);
+        count++;
+        PyFrameObject *back = PyFrame_GetBack(frame);
+        Py_DECREF(frame);
+        frame = back;
+    }
+    Py_XDECREF(frame);
+#endif
+    return count;
 }

@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 
 #[cfg(feature = "canary")]
 mod canary;
+mod forks;
 mod greenlet;
 mod greenlet_base;
 mod hub;
@@ -24,6 +25,7 @@ mod tstate;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    forks::watch();
     greenlet::register(module)?;
     hub::register(module)?;
     primitives::register(module)?;

@@ -3,6 +3,8 @@
 //! This is written at every spawn, so it is light: code objects with instruction offsets, turned into
 //! frames only when somebody looks. `config.track_greenlet_tree` turns it off.
 
+use std::ffi::c_int;
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pyo3::ffi;
@@ -106,24 +108,48 @@ fn inherited_locals(current: &Bound<'_, PyAny>) -> Option<Py<PyDict>> {
 
 /// Records the running Python frames, innermost first.
 fn capture(py: Python<'_>) -> Box<[Place]> {
+    const SOME: usize = 16;
     let limit = LIMIT.load(Ordering::Relaxed);
-    let mut places = Vec::with_capacity(limit);
-    // SAFETY: the GIL is held. Frames and codes come as owned references and are given back.
-    unsafe {
-        let mut frame = ffi::PyThreadState_GetFrame(ffi::PyThreadState_Get());
-        while !frame.is_null() && places.len() < limit {
-            let code = ffi::PyFrame_GetCode(frame);
-            places.push((
-                Bound::from_owned_ptr(py, code.cast()).unbind(),
-                ffi::PyFrame_GetLasti(frame),
-            ));
-            let back = ffi::PyFrame_GetBack(frame);
-            ffi::Py_DECREF(frame.cast());
-            frame = back;
-        }
-        ffi::Py_XDECREF(frame.cast());
+    if limit <= SOME {
+        return capture_into(
+            py,
+            &mut [const { MaybeUninit::uninit() }; SOME][..limit],
+            &mut [0; SOME],
+        );
     }
-    places.into_boxed_slice()
+    let limit = limit.min(1 << 16);
+    let mut codes = Box::new_uninit_slice(limit);
+    capture_into(py, &mut codes, &mut vec![0; limit])
+}
+
+/// The same, by way of a scratch pad of as many as are wanted at most.
+#[inline]
+fn capture_into(py: Python<'_>, codes: &mut [MaybeUninit<*mut ffi::PyObject>], offsets: &mut [c_int]) -> Box<[Place]> {
+    let limit = codes.len() as c_int;
+    // SAFETY: the GIL is held, and there is room for `limit` of both; what is written are owned references.
+    unsafe {
+        let count = note_frames(
+            ffi::PyThreadState_Get(),
+            codes.as_mut_ptr().cast(),
+            offsets.as_mut_ptr(),
+            limit,
+        );
+        codes[..count as usize]
+            .iter()
+            .zip(offsets)
+            .map(|(code, offset)| (Bound::from_owned_ptr(py, code.assume_init()).unbind(), *offset))
+            .collect()
+    }
+}
+
+unsafe extern "C" {
+    #[link_name = "verdigris_frames_note"]
+    fn note_frames(
+        tstate: *mut ffi::PyThreadState,
+        codes: *mut *mut ffi::PyObject,
+        offsets: *mut c_int,
+        limit: c_int,
+    ) -> c_int;
 }
 
 /// A light frame: enough for `traceback.print_stack`.

@@ -17,6 +17,7 @@ use std::cell::{Cell, UnsafeCell};
 
 use pyo3::prelude::*;
 
+use crate::forks;
 use crate::hub::{self, HubObject, Link, Links, LoopObject, NativeEntry, ThreadMark, ThreadWait, Ticket, Woken};
 
 /// How a wait ended, when nothing was thrown into it.
@@ -124,7 +125,7 @@ impl Notifier {
         };
         // An entry in a loop that is gone will never run: it was destroyed, or a fork has left its thread behind.
         let home = home.get();
-        !home.is_destroyed() && (home.is_home() || *process == std::process::id())
+        !home.is_destroyed() && (home.is_home() || *process == forks::generation())
     }
 
     /// Says that the entry has run for the last time.
@@ -138,7 +139,7 @@ impl Notifier {
     pub(super) fn post(&self, object: &Bound<'_, PyAny>, home: &Py<LoopObject>) -> PyResult<()> {
         let py = object.py();
         // SAFETY: one step; the old one is dropped afterwards.
-        let old = unsafe { (*self.posted.get()).replace((home.clone_ref(py), std::process::id())) };
+        let old = unsafe { (*self.posted.get()).replace((home.clone_ref(py), forks::generation())) };
         drop(old);
         // A program that has put something in the place of `hub.loop` wants to see what is scheduled.
         if let Some(hub) = self.hub(py)

@@ -20,6 +20,5 @@ use pyo3::prelude::*;
 pub(crate) use worker::root_of_this_thread;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    queue::watch_forks();
     module.add_class::<pool::PoolObject>()
 }

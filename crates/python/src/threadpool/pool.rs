@@ -17,9 +17,10 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyTuple};
 
-use super::queue::{self, Queue};
+use super::queue::Queue;
 use super::task::{Completion, Receiver, Task, Waiting};
 use super::worker;
+use crate::forks;
 use crate::hub::{self, HubObject, LoopObject, Outcome, Place, Ticket};
 use crate::names;
 use crate::primitives::ResultObject;
@@ -63,7 +64,7 @@ impl Drop for PoolObject {
     /// Nobody can put tasks in any more: the workers that wait for one end.
     fn drop(&mut self) {
         let inner = self.inner.get_mut();
-        if inner.generation == queue::generation() {
+        if inner.generation == forks::generation() {
             inner.queue.shrink(0);
         }
     }
@@ -115,7 +116,7 @@ impl PoolObject {
             let class = names::exception(py, "InvalidThreadUseError")?;
             return Err(PyErr::from_value(class.call0()?));
         }
-        if self.inner().generation != queue::generation() {
+        if self.inner().generation != forks::generation() {
             self.forget_threads(py);
         }
         hub.get().native_loop(py)
@@ -124,7 +125,7 @@ impl PoolObject {
     /// In a forked child: the workers are gone, and with them what they were doing.
     fn forget_threads(&self, py: Python<'_>) {
         let inner = self.inner();
-        inner.generation = queue::generation();
+        inner.generation = forks::generation();
         // The old one's mutex may be locked for ever, and its tasks cannot be dropped for it.
         std::mem::forget(std::mem::replace(&mut inner.queue, Arc::new(Queue::new(inner.maxsize))));
         inner.alive = 0;
@@ -427,7 +428,7 @@ impl PoolObject {
             inner: UnsafeCell::new(Inner {
                 hub: None,
                 queue: Arc::new(Queue::new(0)),
-                generation: queue::generation(),
+                generation: forks::generation(),
                 idle_limit: None,
                 maxsize: 0,
                 unfinished: 0,
@@ -502,7 +503,7 @@ impl PoolObject {
             }
             Ok(size) => size,
         };
-        if this.inner().generation != queue::generation() {
+        if this.inner().generation != forks::generation() {
             this.forget_threads(slf.py());
         }
         while this.inner().queue.reserve_worker(size) {
@@ -607,7 +608,7 @@ impl PoolObject {
 
     /// To be called in the child after a fork: the threads are gone.
     fn _on_fork(&self, py: Python<'_>) {
-        if self.inner().generation != queue::generation() {
+        if self.inner().generation != forks::generation() {
             self.forget_threads(py);
         }
     }

@@ -5,31 +5,10 @@
 //! the GIL, so it may be locked with the GIL held.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::task::Task;
-
-/// How often this process has been forked off.
-static FORKS: AtomicU32 = AtomicU32::new(0);
-
-/// Has forks counted from now on.
-pub(super) fn watch_forks() {
-    extern "C" fn forked() {
-        FORKS.fetch_add(1, Ordering::Relaxed);
-    }
-    static WATCHING: std::sync::Once = std::sync::Once::new();
-    // SAFETY: the function is for ever, and does nothing that a forked child may not.
-    WATCHING.call_once(|| unsafe {
-        libc::pthread_atfork(None, None, Some(forked));
-    });
-}
-
-/// The number of this process in the line of forks: another one than at the time a pool got its threads, and they are gone.
-pub(super) fn generation() -> u32 {
-    FORKS.load(Ordering::Relaxed)
-}
 
 #[derive(Default)]
 pub(super) struct Queue {
