@@ -470,6 +470,24 @@ def test_the_layout_is_genuine_greenlets():
     assert (greenlet.__basicsize__, greenlet.__weakrefoffset__, greenlet.__dictoffset__) == (40, 16, 24)
 
 
+def test_stack_that_is_kept():
+    main, seen = getcurrent(), []
+    made = greenlet(lambda: main.switch(seen.append(main._stack_saved)))
+    assert main._stack_saved == made._stack_saved == 0
+    made.switch()
+    assert seen[0] > 0
+    assert made._stack_saved > 100
+    made.switch()
+    assert made._stack_saved == 0
+
+
+def test_a_variable_is_not_its_own_parent():
+    """From CPython 3.14 on, all there is of it in this call is one counted reference."""
+    made = greenlet(None)
+    with pytest.raises(ValueError, match="cyclic parent chain"):
+        made.parent = made
+
+
 def test_statistics_add_up():
     before = _core.statistics()
     kept = [suspended()[0] for _ in range(10)]

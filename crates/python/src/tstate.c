@@ -297,14 +297,17 @@ verdigris_saved_visit(Saved *saved, visitproc visit, void *arg)
 }
 
 /* For a greenlet that will never run again, its thread having ended: whether its stack and annex can be used by another. What its
- * frames refer to is lost, before 3.15. Chunks of frames beyond the annex are freed. This may run any Python code. */
+ * frames refer to is dropped if `clear` says so, from 3.15 on, and lost else. Chunks of frames beyond the annex are freed. This may
+ * run any Python code. */
 int
-verdigris_saved_forget(Saved *saved)
+verdigris_saved_forget(Saved *saved, int clear)
 {
     if (!verdigris_frames_forget(top_frame(saved))) {
         return 0;
     }
-    verdigris_frames_clear(top_frame(saved));
+    if (clear) {
+        verdigris_frames_clear(top_frame(saved));
+    }
     PyObjectArenaAllocator arenas;
     PyObject_GetArenaAllocator(&arenas);
     _PyStackChunk *chunk = saved->chunk;

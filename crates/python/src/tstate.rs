@@ -39,7 +39,7 @@ unsafe extern "C" {
     #[link_name = "verdigris_saved_visit"]
     pub(crate) fn visit(saved: *mut Saved, visit: ffi::visitproc, argument: *mut std::ffi::c_void) -> std::ffi::c_int;
     #[link_name = "verdigris_saved_forget"]
-    pub(crate) fn forget(saved: *mut Saved) -> std::ffi::c_int;
+    pub(crate) fn forget(saved: *mut Saved, clear: std::ffi::c_int) -> std::ffi::c_int;
     #[link_name = "verdigris_tstate_trash_nesting"]
     pub(crate) fn trash_nesting(tstate: *mut ffi::PyThreadState) -> std::ffi::c_int;
 }

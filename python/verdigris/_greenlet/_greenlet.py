@@ -6,6 +6,7 @@ clean-up has nothing to report: stacks stay where they are, and what an ended th
 
 import os
 
+from verdigris import _core
 from verdigris._core import (
     _C_API,
     GreenletExit,
@@ -29,9 +30,10 @@ _optional_cleanup = True
 
 
 def enable_optional_cleanup(enabled, /):
-    """Accepts whether greenlets of ended threads are searched for; there is nothing to search."""
+    """Whether what suspended greenlets hold is dropped when their thread ends, where it can be found (CPython 3.15 and later)."""
     global _optional_cleanup
     _optional_cleanup = bool(enabled)
+    _core.enable_optional_cleanup(_optional_cleanup)
 
 
 def get_clocks_used_doing_optional_cleanup():

@@ -1,13 +1,13 @@
 //! The attributes of a greenlet, its constructor and its repr: genuine greenlet's, texts included.
 
 use std::ffi::{c_int, c_void};
-use std::ptr::null_mut;
+use std::ptr::{self, null_mut};
 
 use pyo3::ffi;
 
 use super::object::{self, PyGreenlet, State, state};
 use super::python::{self, set_error};
-use super::{switch, thread};
+use super::{stacks, switch, thread};
 use crate::tstate;
 
 type Object = *mut ffi::PyObject;
@@ -79,9 +79,11 @@ pub(super) unsafe extern "C-unwind" fn get_dead(greenlet: Object, _: *mut c_void
     unsafe { boolean(of(greenlet).is_dead()) }
 }
 
-pub(super) unsafe extern "C-unwind" fn get_stack_saved(_greenlet: Object, _: *mut c_void) -> Object {
-    // SAFETY: makes a number. Stacks stay where they are: nothing of them is ever saved elsewhere.
-    unsafe { ffi::PyLong_FromLong(0) }
+/// How much C stack a suspended greenlet holds, in bytes; 0 for one that is not suspended. Nothing of it is copied anywhere: the
+/// number answers what users of the attribute ask, which greenlets have stack that is kept for them.
+pub(super) unsafe extern "C-unwind" fn get_stack_saved(greenlet: Object, _: *mut c_void) -> Object {
+    // SAFETY: see `of`.
+    unsafe { ffi::PyLong_FromSize_t(stacks::held_bytes(greenlet.cast())) }
 }
 
 pub(super) unsafe extern "C-unwind" fn get_dict(greenlet: Object, _: *mut c_void) -> Object {
@@ -170,8 +172,9 @@ pub(super) unsafe extern "C-unwind" fn set_parent(greenlet: Object, value: Objec
             return -1;
         }
         let parent: *mut PyGreenlet = value.cast();
-        // One that only its caller knows (it is being made) is nobody's ancestor: long chains are made in linear time.
-        let known = python::reference_count(greenlet) > 1;
+        // One that only its caller knows (it is being made) is nobody's ancestor: long chains are made in linear time. From CPython
+        // 3.14 on what is on the interpreter's stack may be borrowed from a variable: both arguments can be that one reference.
+        let known = python::reference_count(greenlet) > 1 || ptr::eq(greenlet, value);
         if known && is_ancestor(greenlet.cast(), parent) {
             set_error(ffi::PyExc_ValueError, c"cyclic parent chain");
             return -1;

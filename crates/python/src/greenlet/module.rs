@@ -233,6 +233,13 @@ unsafe fn functions(py: Python<'_>) -> PyResult<Vec<(&'static str, Bound<'_, PyA
             c"set_thread_local(key, value)\n\nStores a value in the dict of the thread state.",
         )?,
         define(
+            c"enable_optional_cleanup",
+            enable_optional_cleanup as *mut c_void,
+            ffi::METH_O,
+            c"enable_optional_cleanup(enabled)\n\nWhether what is left on the stacks of ended threads' greenlets is dropped, where it can \
+              be found (CPython 3.15 and later).",
+        )?,
+        define(
             c"get_total_main_greenlets",
             get_total_main_greenlets as *mut c_void,
             none,
@@ -297,6 +304,19 @@ unsafe extern "C-unwind" fn set_thread_local(_module: Object, arguments: Object)
         if dict.is_null() || ffi::PyDict_SetItem(dict, key, value) != 0 {
             return null_mut();
         }
+        ffi::Py_INCREF(ffi::Py_None());
+        ffi::Py_None()
+    }
+}
+
+unsafe extern "C-unwind" fn enable_optional_cleanup(_module: Object, enabled: Object) -> Object {
+    // SAFETY: called by Python with an object.
+    unsafe {
+        let enabled = ffi::PyObject_IsTrue(enabled);
+        if enabled < 0 {
+            return null_mut();
+        }
+        object::OPTIONAL_CLEANUP.store(enabled != 0, Ordering::Relaxed);
         ffi::Py_INCREF(ffi::Py_None());
         ffi::Py_None()
     }

@@ -28,6 +28,7 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::{self, null_mut};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::ffi;
 use verdigris_fiber::{Context, Stack};
@@ -313,12 +314,17 @@ unsafe fn drop_chain(mut parent: *mut PyGreenlet) {
     }
 }
 
+/// Whether what the frames of an ended thread's greenlets hold is dropped, where that is possible (CPython 3.15). Genuine greenlet's
+/// `enable_optional_cleanup` sets it.
+pub(super) static OPTIONAL_CLEANUP: AtomicBool = AtomicBool::new(true);
+
 /// The stack of a greenlet that cannot be killed: its thread is gone, or the interpreter is going.
 unsafe fn give_up(state: &State, stack: Stack) {
     state.context.set(Context::NULL);
     // SAFETY: nobody will run on the stack again; whether something points at its frames is asked.
     unsafe {
-        if !python::is_finalizing() && tstate::forget(state.saved.get()) != 0 {
+        let clear = OPTIONAL_CLEANUP.load(Ordering::Relaxed);
+        if !python::is_finalizing() && tstate::forget(state.saved.get(), clear.into()) != 0 {
             super::pool().release(stack);
         } else {
             super::pool().abandon(stack);

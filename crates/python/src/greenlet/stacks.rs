@@ -68,6 +68,27 @@ pub(super) unsafe fn resident_bytes(greenlet: *mut PyGreenlet) -> usize {
     unsafe { (*state(greenlet).stack.get()).as_ref().map_or(0, Stack::resident_bytes) }
 }
 
+/// Bytes of C stack that a suspended greenlet is in the middle of; 0 when it is not suspended. A main greenlet is on the thread's own
+/// stack, of which this is not known: it counts as one word.
+///
+/// # Safety
+///
+/// As [`trim`].
+pub(super) unsafe fn held_bytes(greenlet: *mut PyGreenlet) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let own = state(greenlet);
+        let context = own.context.get();
+        if context.is_null() || own.is_dead() {
+            return 0;
+        }
+        match (*own.stack.get()).as_ref() {
+            Some(stack) => stack.top() as usize - context.stack_pointer() as usize,
+            None => size_of::<usize>(),
+        }
+    }
+}
+
 fn make() -> StackPool {
     if let Some(stack) = std::env::var("VERDIGRIS_STACK_SIZE").ok().and_then(|text| parse(&text)) {
         return StackPool::new(StackSize {
