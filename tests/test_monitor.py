@@ -2,21 +2,16 @@
 
 import pytest
 import verdigris
-from verdigris import events
-from verdigris._monitor import GreenletTracer, PeriodicMonitoringThread
-
-
-class Unstarted(PeriodicMonitoringThread):
-    """One whose thread does not run: the test looks itself."""
-
-    def _start(self):
-        self.monitor_thread_ident = 0
+from verdigris import _monitor, events
+from verdigris._tracer import GreenletTracer
 
 
 @pytest.fixture
-def monitor():
+def monitor(monkeypatch):
+    """One whose thread does not run: the test looks itself."""
     hub = verdigris.get_hub()
-    monitor = Unstarted(hub)
+    monkeypatch.setattr(_monitor, "start_new_thread", lambda function, arguments: 0)
+    monitor = _monitor.PeriodicMonitoringThread(hub)
     hub.exception_stream = None
     yield monitor
     hub._exception_stream_set = False

@@ -8,18 +8,20 @@ a native thread, and uses the unpatched functions.
 """
 
 import sys
-from time import monotonic
+from time import perf_counter
 from weakref import ref
 
+from verdigris._compat import get_this_psutil_process
 from verdigris._config import config
-from verdigris._core import getcurrent, gettrace, settrace
+from verdigris._core import getcurrent
+from verdigris._interfaces import implementer
+from verdigris._tracer import GreenletTracer
 from verdigris.events import (
     EventLoopBlocked,
+    IPeriodicMonitorThread,
     MemoryUsageThresholdExceeded,
     MemoryUsageUnderThreshold,
-    PeriodicMonitorThreadStartedEvent,
     notify,
-    notify_and_call_entry_points,
 )
 from verdigris.monkey import get_original
 
@@ -34,39 +36,6 @@ class MonitorWarning(RuntimeWarning):
     """Something about the monitoring itself."""
 
 
-class GreenletTracer:
-    """Notes every switch of its thread, for somebody in another thread to look at.
-
-    `greenlet_switch_counter` and `active_greenlet` are single stores, so no lock is needed to read them.
-    """
-
-    def __init__(self):
-        self.greenlet_switch_counter = 0
-        self.active_greenlet = None
-        self.previous_trace_function = settrace(self)
-
-    def kill(self):
-        """Takes the trace function back, if it still is ours."""
-        if gettrace() is self:
-            settrace(self.previous_trace_function)
-        self.active_greenlet = self.previous_trace_function = None
-
-    def __call__(self, event, args):
-        self.greenlet_switch_counter += 1
-        if event in ("switch", "throw"):
-            self.active_greenlet = args[1]
-        else:
-            self.active_greenlet = None
-        if self.previous_trace_function is not None:
-            self.previous_trace_function(event, args)
-
-    def did_block_hub(self, hub):
-        """Whether nothing was switched since the last call, while somebody else than the hub runs: (bool, who)."""
-        active = self.active_greenlet
-        switches, self.greenlet_switch_counter = self.greenlet_switch_counter, 0
-        return (not switches and active is not None and active is not hub), active
-
-
 class _Monitored:
     """A function of the list, with the time between two calls and when it was called last."""
 
@@ -78,8 +47,12 @@ class _Monitored:
         self.last_run_time = 0.0
 
 
+@implementer(IPeriodicMonitorThread)
 class PeriodicMonitoringThread:
-    """Calls functions, in a native thread, at their times; the first one looks whether the hub is blocked."""
+    """Calls functions, in a native thread, at their times; the first one looks whether the hub is blocked.
+
+    Called itself, it is what that thread does.
+    """
 
     #: The thread sleeps at least so long between two rounds, and so long if nothing is to be done (seconds).
     min_sleep_time = 0.005
@@ -91,15 +64,13 @@ class PeriodicMonitoringThread:
         self._hub_wref = ref(hub, self._on_hub_gc)
         self.should_run = True
         self.pid = _getpid()
-        self.should_monitor_memory = self._memory_exceeded = False
+        self._memory_exceeded = 0
+        self._process = None
         self._greenlet_tracer = GreenletTracer()
+        # The first one's period is a setting, which may change: see `monitoring_functions`.
         self._monitoring_functions = [_Monitored(self.monitor_blocking, config.max_blocking_time)]
-        self._calculated_sleep_time = None
-        self._start()
-
-    def _start(self):
-        self.monitor_thread_ident = start_new_thread(self._run, ())
-        # The thread must be seen to run before anybody relies on it.
+        self._calculated_sleep_time = config.max_blocking_time
+        self.monitor_thread_ident = start_new_thread(self, ())
 
     @property
     def hub(self):
@@ -110,11 +81,8 @@ class PeriodicMonitoringThread:
         self.kill()
 
     def kill(self):
-        """Ends the thread, at its next look."""
-        if not self.should_run:
-            return
+        """Ends the thread, at its next look. Called in the hub's thread, it also ends tracing at once."""
         self.should_run = False
-        self._monitoring_functions = []
         self._greenlet_tracer.kill()
 
     def _on_fork(self):
@@ -122,78 +90,83 @@ class PeriodicMonitoringThread:
         pid = _getpid()
         if pid != self.pid and self.should_run:
             self.pid = pid
-            self._start()
+            self.monitor_thread_ident = start_new_thread(self, ())
 
     # ---- what is called
 
     def monitoring_functions(self):
         """The functions, with their periods brought up to date."""
-        blocking = self._monitoring_functions[0] if self._monitoring_functions else None
-        if blocking is not None and blocking.period != config.max_blocking_time:
-            blocking.period = config.max_blocking_time
-            self._calculated_sleep_time = None
-        return self._monitoring_functions
+        functions = self._monitoring_functions
+        if functions and functions[0].period != config.max_blocking_time:
+            functions[0].period = config.max_blocking_time
+            self._plan()
+        return functions
 
     def add_monitoring_function(self, function, period):
-        """Has `function(hub)` called every `period` seconds, in this thread. None: no longer."""
+        """Has `function(hub)` called every `period` seconds, in this thread; again: with another period. None: no longer."""
         if not callable(function):
             raise ValueError("function must be callable")
-        if period is None:
-            self._monitoring_functions = [entry for entry in self._monitoring_functions if entry.function != function]
-        elif period <= 0:
+        if period is not None and period <= 0:
             raise ValueError("Period must be positive.")
+        functions = self._monitoring_functions
+        known = [entry for entry in functions if entry.function == function]
+        if period is None:
+            functions = [entry for entry in functions if entry not in known]
+        elif known:
+            known[0].period = period
         else:
-            self._monitoring_functions = [*self._monitoring_functions, _Monitored(function, period)]
-        self._calculated_sleep_time = None
+            functions = [*functions, _Monitored(function, period)]
+        self._monitoring_functions = functions
+        self._plan()
+
+    def _plan(self):
+        self._calculated_sleep_time = min(
+            (entry.period for entry in self._monitoring_functions if entry.period), default=0
+        )
 
     def calculate_sleep_time(self):
         """Seconds until the next look."""
-        periods = [entry.period for entry in self.monitoring_functions() if entry.period]
-        if not periods:
+        if self._calculated_sleep_time <= 0:
             return self.inactive_sleep_time
-        return max(min(periods), self.min_sleep_time)
+        return max(self._calculated_sleep_time, self.min_sleep_time)
 
-    def _run(self):
+    def __call__(self):
         try:
-            notify_and_call_entry_points(PeriodicMonitorThreadStartedEvent(self))
             while self.should_run:
+                self.monitoring_functions()
                 thread_sleep(self.calculate_sleep_time())
                 hub = self.hub
-                if hub is None or not self.should_run:
-                    return
-                self._run_due(hub)
-                del hub
+                if hub is None or hub.dead:
+                    self.kill()
+                if self.should_run:
+                    self._run_due(hub)
+                hub = None
         except SystemExit:
             pass
-        except:  # noqa: E722 - a thread of ours ends with a report, whatever it was
-            if self.should_run:
-                import traceback
-
-                traceback.print_exc()
+        except:  # noqa: E722 - an error while the interpreter ends, when everything may be gone, is nobody's business
+            if self.should_run and sys is not None:
+                raise
 
     def _run_due(self, hub):
-        now = monotonic()
+        now = perf_counter()
         for entry in self.monitoring_functions():
             if entry.period and entry.last_run_time + entry.period <= now:
                 entry.last_run_time = now
                 try:
                     entry.function(hub)
-                except (SystemExit, KeyboardInterrupt):
+                except SystemExit:
                     raise
-                except Exception:
-                    import traceback
-
-                    traceback.print_exc()
+                except:  # noqa: E722 - the hub decides what is done about it
+                    hub.handle_error(self, *sys.exc_info())
 
     # ---- blocking
 
     def monitor_blocking(self, hub):
         """Reports the greenlet that has kept the hub from running since the last look; returns the event, or None."""
-        blocked, active = self._greenlet_tracer.did_block_hub(hub)
-        if not blocked or active is None:
+        active = self._greenlet_tracer.did_block_hub(hub)
+        if active is None:
             return None
-        info = self._blocking_report(hub, active)
-        event = EventLoopBlocked(active, config.max_blocking_time, info, hub=hub)
+        event = EventLoopBlocked(active, config.max_blocking_time, self._blocking_report(hub, active), hub=hub)
         notify(event)
         if event.info and config.print_blocking_reports:
             stream = hub.exception_stream
@@ -219,49 +192,61 @@ class PeriodicMonitoringThread:
 
     def ignore_current_greenlet_blocking(self):
         """The current greenlet may block until it is switched out of."""
-        self._greenlet_tracer.active_greenlet = None
+        self._greenlet_tracer.ignore_current_greenlet_blocking()
 
     def monitor_current_greenlet_blocking(self):
         """Takes `ignore_current_greenlet_blocking` back."""
-        self._greenlet_tracer.active_greenlet = getcurrent()
+        self._greenlet_tracer.monitor_current_greenlet_blocking()
 
     # ---- memory
 
+    def _get_process(self):
+        """psutil's view of this process; None without psutil."""
+        if self._process is None:
+            self._process = get_this_psutil_process()
+        return self._process
+
     def can_monitor_memory_usage(self):
         """Whether the process's memory can be read: needs psutil."""
-        return _process() is not None
+        return self._get_process() is not None
 
     def install_monitor_memory_usage(self):
-        """Starts watching memory, if `config.max_memory_usage` sets a limit."""
-        if not config.max_memory_usage:
-            return
-        if not self.can_monitor_memory_usage():
+        """Starts watching memory; what for, `config.max_memory_usage` says, now or later."""
+        if self.can_monitor_memory_usage():
+            period = max(config.memory_monitor_period or 0, self.min_memory_monitor_period)
+            self.add_monitoring_function(self.monitor_memory_usage, period)
+        else:
             import warnings
 
             warnings.warn("Unable to monitor memory usage. Install psutil.", MonitorWarning, stacklevel=2)
-            return
-        period = max(config.memory_monitor_period or 0, self.min_memory_monitor_period)
-        self.add_monitoring_function(self.monitor_memory_usage, period)
 
     def monitor_memory_usage(self, _hub):
-        """Sends an event when the memory goes over the limit, and again when it is below."""
+        """Sends and returns an event when more memory is used than allowed, and more than was told of; and when it is less again.
+
+        None: nothing to tell. -1: no limit is set.
+        """
         limit = config.max_memory_usage
-        process = _process()
-        if not limit or process is None:
+        if not limit:
             return -1
-        memory = process.memory_full_info()
-        used = getattr(memory, "uss", None) or memory.rss
+        memory = self._get_process().memory_full_info()
+        used = getattr(memory, "uss", 0) or memory.rss
+        exceeded, event = self._memory_exceeded, None
         if used > limit:
-            if not self._memory_exceeded or used > self._memory_exceeded:
+            if used > exceeded:
+                event = MemoryUsageThresholdExceeded(used, limit, memory)
                 self._memory_exceeded = used
-                notify(MemoryUsageThresholdExceeded(used, limit, memory))
-        elif self._memory_exceeded:
-            exceeded, self._memory_exceeded = self._memory_exceeded, False
-            notify(MemoryUsageUnderThreshold(used, limit, memory, exceeded))
-        return used
+        elif exceeded:
+            event = MemoryUsageUnderThreshold(used, limit, memory, exceeded)
+            self._memory_exceeded = 0
+        if event is not None:
+            notify(event)
+        return event
 
     def __repr__(self):
-        return f"<{type(self).__name__} at {hex(id(self))} in thread {hex(self.monitor_thread_ident)} for {self.hub!r}>"
+        return (
+            f"<{type(self).__name__} at {hex(id(self))} in thread {hex(self.monitor_thread_ident)} "
+            f"greenlet {getcurrent()!r} for {self.hub!r}>"
+        )
 
 
 def _now():
@@ -274,12 +259,3 @@ def _getpid():
     from os import getpid
 
     return getpid()
-
-
-def _process():
-    """psutil's view of this process; None without psutil."""
-    try:
-        from psutil import Process
-    except ImportError:
-        return None
-    return Process()

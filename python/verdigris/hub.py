@@ -408,13 +408,15 @@ class Hub(HubBase):
             self.parent.throw(LoopExit("This operation would block forever", self, debug))
 
     def start_periodic_monitoring_thread(self):
-        """Starts the thread that watches for greenlets which block this hub."""
-        if self.periodic_monitoring_thread is None:
+        """Starts the thread that watches for greenlets which block this hub, if `config.monitor_thread` allows; or None."""
+        if self.periodic_monitoring_thread is None and config.monitor_thread:
             from verdigris._monitor import PeriodicMonitoringThread
+            from verdigris.events import PeriodicMonitorThreadStartedEvent, notify_and_call_entry_points
 
-            self.periodic_monitoring_thread = PeriodicMonitoringThread(self)
-            if self.main_hub:
-                self.periodic_monitoring_thread.install_monitor_memory_usage()
+            monitor = self.periodic_monitoring_thread = PeriodicMonitoringThread(self)
+            if self.main_hub and monitor.can_monitor_memory_usage():
+                monitor.install_monitor_memory_usage()
+            notify_and_call_entry_points(PeriodicMonitorThreadStartedEvent(monitor))
         return self.periodic_monitoring_thread
 
     def join(self, timeout=None):

@@ -86,14 +86,15 @@ class _WorkerGreenlet(greenlet):
         if _sys.gettrace() is not None:
             _sys.settrace(None)
 
-    def _begin(self):
+    def _work(self, perform_tasks, gevent_threadpool_worker_idle=True):
+        """All that the thread does. An idle one is known by the local variable of its frame, as gevent's is."""
         self._thread_ident = thread_ident()
-
-    def _finish(self):
-        """The end of the thread: destroys its hub, if a task has made one."""
-        hub = get_hub_if_exists()
-        if hub is not None:
-            hub.destroy(True)
+        try:
+            perform_tasks()
+        finally:
+            hub = get_hub_if_exists()
+            if hub is not None:  # a task has made one
+                hub.destroy(True)
 
     def __repr__(self):
         return f"<ThreadPoolWorker at 0x{id(self):x} thread_ident={hex(self._thread_ident)} threadpool-hub={self._hub_text}>"

@@ -77,12 +77,13 @@ def _headline(lines, text):
 def _threads(lines, stacks, limit, current):
     import threading
 
+    from verdigris._core import main_thread_ident
     from verdigris.monkey import get_original
 
     _headline(lines, "Threads")
     current = get_original("_thread", "get_ident")() if current is None else current
     names = {thread.ident: thread.name for thread in threading.enumerate()}
-    names.setdefault(getattr(threading.main_thread(), "_native_ident", None) or current, "MainThread")
+    names.setdefault(main_thread_ident(), "MainThread")
     for ident, frame in sys._current_frames().items():
         idle = is_idle_threadpool_worker(frame)
         title = f"Thread {ident:#x} ({'idle threadpool worker' if idle else names.get(ident, 'unknown')})"
@@ -248,7 +249,7 @@ class _Text:
         finished = getattr(greenlet, "ready", lambda: False)()
         if not greenlet:
             title += "; finished" if finished else "; not running"
-        if self.details is not None and finished:
+        if finished:
             if greenlet.exception is not None:
                 title += f" with exception {greenlet.exception!r}"
             elif greenlet.value is not None:
@@ -323,10 +324,10 @@ class assert_switches:
 
     def __enter__(self):
         from verdigris._hub_local import get_hub
-        from verdigris._tracer import GreenletTracer
+        from verdigris._tracer import SwitchTimer
 
         self.hub = get_hub()
-        self.tracer = GreenletTracer(self.hub if self.hub_only else None)
+        self.tracer = SwitchTimer(self.hub if self.hub_only else None)
         return self
 
     def __exit__(self, t, v, tb):

@@ -23,7 +23,7 @@ class Resolver:
         return self._hub.threadpool
 
     def __repr__(self):
-        return f"<{type(self).__module__}.{type(self).__name__} at {id(self):#x} pool={self.pool!r}>"
+        return f"<{type(self).__module__}.{type(self).__name__} at {id(self):#x} pool={self._hub._threadpool!r}>"
 
     def close(self):
         """Nothing to let go of: the pool is the hub's."""

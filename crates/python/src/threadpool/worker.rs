@@ -2,14 +2,16 @@
 //!
 //! ```text
 //!   _thread.start_new_thread(body, (worker, pool))
-//!     the thread's main greenlet ── switches once to ──► worker: take, call, complete, take, ...
+//!     the thread's main greenlet ── switches once to ──► worker._work(perform_tasks): take, call, complete, take, ...
 //! ```
+//!
+//! `_work` is Python, once for each thread, so that the thread has a frame by which lists of threads know an idle worker.
 //!
 //! A task may use everything that greenlets use: the thread then gets a hub, whose parent is the worker, and which is
 //! destroyed at the end of the thread. Whatever can be unwound by the end of the interpreter goes through `thread_end.rs`.
 
 use std::cell::Cell;
-use std::ffi::c_void;
+use std::ffi::{CStr, c_void};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -51,21 +53,44 @@ fn body(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static BODY: AtomicPtr<ffi::PyObject> = AtomicPtr::new(null_mut());
     let made = BODY.load(Ordering::Relaxed);
     if made.is_null() {
-        let definition = Box::leak(Box::new(ffi::PyMethodDef {
-            ml_name: c"threadpool_worker".as_ptr(),
-            // SAFETY: the flag says that it has this signature.
-            ml_meth: unsafe { std::mem::transmute::<*mut c_void, ffi::PyMethodDefPointer>(run_thread as *mut c_void) },
-            ml_flags: ffi::METH_VARARGS,
-            ml_doc: c"The body of a thread pool's threads.".as_ptr(),
-        }));
-        // SAFETY: the GIL is held, the definition is for ever.
-        let function =
-            unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyCFunction_NewEx(definition, null_mut(), null_mut()))? };
+        let definition = definition(c"threadpool_worker", run_thread as *mut c_void, ffi::METH_VARARGS);
+        let function = function(py, definition, None)?;
         BODY.store(function.clone().into_ptr(), Ordering::Relaxed);
         return Ok(function);
     }
     // SAFETY: made above, and kept for ever.
     Ok(unsafe { Bound::from_borrowed_ptr(py, made) })
+}
+
+/// The function that performs the tasks of a worker, for the worker's method `_work`.
+fn perform_tasks<'py>(py: Python<'py>, worker_and_pool: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+    static DEFINITION: AtomicPtr<ffi::PyMethodDef> = AtomicPtr::new(null_mut());
+    if DEFINITION.load(Ordering::Relaxed).is_null() {
+        let made = definition(c"perform_tasks", run_tasks as *mut c_void, ffi::METH_NOARGS);
+        DEFINITION.store(made, Ordering::Relaxed);
+    }
+    function(py, DEFINITION.load(Ordering::Relaxed), Some(worker_and_pool))
+}
+
+/// What CPython wants to know of a function, for ever.
+fn definition(name: &'static CStr, entry: *mut c_void, flags: i32) -> *mut ffi::PyMethodDef {
+    Box::leak(Box::new(ffi::PyMethodDef {
+        ml_name: name.as_ptr(),
+        // SAFETY: the flags say that it has this signature.
+        ml_meth: unsafe { std::mem::transmute::<*mut c_void, ffi::PyMethodDefPointer>(entry) },
+        ml_flags: flags,
+        ml_doc: c"Runs in the threads of a thread pool.".as_ptr(),
+    }))
+}
+
+fn function<'py>(
+    py: Python<'py>,
+    definition: *mut ffi::PyMethodDef,
+    bound_to: Option<&Bound<'py, PyTuple>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let bound_to = bound_to.map_or(null_mut(), |object| object.as_ptr());
+    // SAFETY: the GIL is held, the definition is for ever.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyCFunction_NewEx(definition, bound_to, null_mut())) }
 }
 
 /// The thread: runs the worker's greenlet to its end.
@@ -99,15 +124,28 @@ unsafe extern "C-unwind" fn run_worker(worker: *mut PyGreenlet, arguments: *mut 
             let arguments = Bound::from_owned_ptr(py, arguments).cast_into_unchecked::<PyTuple>();
             let pool = arguments.get_borrowed_item_unchecked(0).to_owned();
             let worker = Bound::from_borrowed_ptr(py, worker.cast());
-            let pool = pool.cast_into_unchecked::<PyWeakrefReference>();
-            Worker {
-                worker,
-                pool,
-                named: Cell::new(false),
-            }
-            .run();
+            Worker::new(worker, pool.cast_into_unchecked()).run();
         }
         WORKER.set(null_mut());
+        ffi::Py_INCREF(ffi::Py_None());
+        ffi::Py_None()
+    }
+}
+
+/// The tasks of the worker that the function is bound to, as long as there are any.
+unsafe extern "C-unwind" fn run_tasks(
+    worker_and_pool: *mut ffi::PyObject,
+    _arguments: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: called with the GIL held, by the function made in `perform_tasks`, which keeps the tuple made in `run`.
+    unsafe {
+        let py = Python::assume_attached();
+        {
+            let bound_to = Bound::from_borrowed_ptr(py, worker_and_pool).cast_into_unchecked::<PyTuple>();
+            let worker = bound_to.get_borrowed_item_unchecked(0).to_owned();
+            let pool = bound_to.get_borrowed_item_unchecked(1).to_owned();
+            Worker::new(worker, pool.cast_into_unchecked()).perform_all();
+        }
         ffi::Py_INCREF(ffi::Py_None());
         ffi::Py_None()
     }
@@ -121,26 +159,37 @@ struct Worker<'py> {
 }
 
 impl<'py> Worker<'py> {
+    fn new(worker: Bound<'py, PyAny>, pool: Bound<'py, PyWeakrefReference>) -> Self {
+        let named = Cell::new(false);
+        Self { worker, pool, named }
+    }
+
     fn run(&self) {
+        let py = self.worker.py();
+        let work = || -> PyResult<()> {
+            let bound_to = (&self.worker, &self.pool).into_pyobject(py)?;
+            let arguments = PyTuple::new(py, [perform_tasks(py, &bound_to)?])?;
+            call::call(&self.worker.getattr("_work")?, &arguments, None).map(drop)
+        };
+        if let Err(error) = work() {
+            error.write_unraisable(py, Some(&self.worker));
+        }
+        if let Some(pool) = self.pool() {
+            pool.get().worker_ended(py);
+        }
+    }
+
+    fn perform_all(&self) {
         let py = self.worker.py();
         let Some((queue, idle_limit)) = self.pool().map(|pool| (pool.get().queue(), pool.get().idle_limit())) else {
             return;
         };
         let hooked = self.is_hooked();
-        if let Err(error) = self.tell("_begin") {
-            error.write_unraisable(py, Some(&self.worker));
-        }
         while let Some(task) = queue
             .take_now()
             .or_else(|| call::detached(py, || queue.take(idle_limit)))
         {
             self.perform(task, hooked);
-        }
-        if let Err(error) = self.tell("_finish") {
-            error.write_unraisable(py, Some(&self.worker));
-        }
-        if let Some(pool) = self.pool() {
-            pool.get().worker_ended(py);
         }
     }
 
@@ -251,11 +300,5 @@ impl<'py> Worker<'py> {
                 error.write_unraisable(py, Some(hub.as_any()));
             }
         }
-    }
-
-    /// Calls a method of the worker.
-    fn tell(&self, method: &str) -> PyResult<()> {
-        let py = self.worker.py();
-        call::call(&self.worker.getattr(method)?, &PyTuple::empty(py), None).map(drop)
     }
 }
