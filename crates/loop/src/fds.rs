@@ -28,6 +28,9 @@ pub(crate) const INTERNAL: u8 = 16;
 /// In `Slot::ready`: reading never blocks again.
 pub(crate) const ENDED: u8 = 4;
 
+/// In `Slot::ready`: a read may end early and leave something behind, because urgent data or an error came.
+pub(crate) const UNSURE: u8 = 8;
+
 /// In the events of an io entry: it watches the backend of another loop, and is told EMBED instead of READ (LV-E1).
 pub(crate) const EMBED_BIT: u8 = 0x80;
 
@@ -40,7 +43,7 @@ pub(crate) struct Slot {
     pub(crate) wanted: u8,
     pub(crate) kernel: u8,
     pub(crate) flags: u8,
-    /// READ, WRITE and ENDED, for adopted sockets.
+    /// READ, WRITE, ENDED and UNSURE, for adopted sockets.
     pub(crate) ready: u8,
 }
 

@@ -1,7 +1,7 @@
 //! What the backend reports about file descriptors, and how it gets to those who wait for it.
 
 use crate::backend::{EDGE, READ, Report, WRITE};
-use crate::fds::{ADOPTED, ALWAYS, CHANGED, EMBED_BIT, ENDED, FRESH, INTERNAL};
+use crate::fds::{ADOPTED, ALWAYS, CHANGED, EMBED_BIT, ENDED, FRESH, INTERNAL, UNSURE};
 use crate::kinds::Kind;
 use crate::slab::{NONE, ONE_SHOT, mask};
 use crate::{Events, Loop};
@@ -27,6 +27,7 @@ impl<T: Copy> Loop<T> {
             events,
             plain,
             ended,
+            unsure,
             invalid,
         } = report;
         let Some(slot) = self.fds.slot(fd) else { return };
@@ -37,7 +38,7 @@ impl<T: Copy> Loop<T> {
         if invalid {
             return self.kill_fd(fd);
         }
-        slot.ready |= events | if ended { ENDED } else { 0 };
+        slot.ready |= events | if ended { ENDED } else { 0 } | if unsure { UNSURE } else { 0 };
         let (wanted, flags, kernel) = (slot.wanted, slot.flags, slot.kernel);
         if kernel & EDGE != 0 {
             return self.deliver_fd(fd, events, Events::from_bits(events.into()));

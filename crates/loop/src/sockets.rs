@@ -2,7 +2,7 @@
 //! are explained in `fds`).
 
 use crate::backend::{EDGE, READ, WRITE};
-use crate::fds::{ADOPTED, ALWAYS, ENDED, FRESH, Slot};
+use crate::fds::{ADOPTED, ALWAYS, ENDED, FRESH, Slot, UNSURE};
 use crate::kinds::Kind;
 use crate::slab::{ACTIVE, NONE, ONE_SHOT, mask};
 use crate::{Error, Events, Key, Loop, Result};
@@ -118,18 +118,24 @@ impl<T: Copy> Loop<T> {
         Events::from_bits(ready.into())
     }
 
-    /// The system said EAGAIN; or a TCP stream took or gave less than it was asked to, which means the same one call
-    /// sooner. What changed before and was not told yet makes it ready again when it is told, and a stream whose peer has
-    /// ended stays readable: its end is still to be read.
-    ///
-    /// A short read is no sign on a Unix socket (a message that carries descriptors ends a read early), with MSG_PEEK
-    /// (the data stays), or at urgent data: there, only EAGAIN counts.
+    /// The system said EAGAIN. What changed before and was not told yet makes it ready again when it is told, and a stream
+    /// whose peer has ended stays readable: its end is still to be read.
     pub fn mark_unready(&mut self, fd: i32, events: Events) {
         if let Some(slot) = self.fds.slot(fd)
             && slot.flags & (ADOPTED | ALWAYS) == ADOPTED
         {
             let kept = if slot.ready & ENDED != 0 { READ } else { 0 };
             slot.ready &= !(mask(events) & !kept);
+        }
+    }
+    /// A TCP stream gave less than it was asked for: nothing is left, which saves asking once more. Not so once urgent
+    /// data or an error came, because a read stops there: then only EAGAIN counts, and this does nothing.
+    ///
+    /// Nor is a short read a sign on a Unix socket (a message that carries descriptors ends a read early), or with
+    /// MSG_PEEK (the data stays): this is not to be called there.
+    pub fn mark_drained(&mut self, fd: i32) {
+        if self.fds.get(fd).is_some_and(|slot| slot.ready & UNSURE == 0) {
+            self.mark_unready(fd, Events::READ);
         }
     }
 }

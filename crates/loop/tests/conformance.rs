@@ -3,6 +3,7 @@
 mod common;
 
 use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -209,6 +210,33 @@ fn short_reads_and_the_end(flags: Flags) {
         event_loop.adopt(fd).unwrap();
         event_loop.mark_unready(fd, Events::READ_WRITE);
         assert_eq!(event_loop.readiness(fd), Events::NONE);
+    }
+}
+
+/// Urgent data ends a read early: what comes after it is not lost.
+fn short_reads_and_urgent_data(flags: Flags) {
+    let mut event_loop = make(flags);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let right = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut left, _) = listener.accept().unwrap();
+    let fd = left.as_raw_fd();
+    event_loop.adopt(fd).unwrap();
+    event_loop.mark_unready(fd, Events::READ);
+    event_loop.wait_io(fd, Events::READ, 1).unwrap();
+    trace(&mut event_loop, Mode::NoWait);
+    rustix::net::send(&right, b"a", rustix::net::SendFlags::empty()).unwrap();
+    rustix::net::send(&right, b"!", rustix::net::SendFlags::OOB).unwrap();
+    rustix::net::send(&right, b"b", rustix::net::SendFlags::empty()).unwrap();
+    assert_eq!(trace(&mut event_loop, Mode::Default), ["1 READ"]);
+    for expected in [b"a", b"b"] {
+        let mut buffer = [0; 8];
+        assert_eq!(left.read(&mut buffer).unwrap(), 1);
+        assert_eq!(&buffer[..1], expected);
+        event_loop.mark_drained(fd);
+        if expected == b"a" {
+            event_loop.wait_io(fd, Events::READ, 2).unwrap();
+            assert_eq!(trace(&mut event_loop, Mode::Default), ["2 READ"]);
+        }
     }
 }
 
@@ -499,6 +527,6 @@ macro_rules! conformance {
 
 conformance! {
     a_timer_ends_the_run nowait_does_not_wait unread_data_is_told_each_time several_watchers_on_one_fd one_shot_waits
-    adopted_sockets short_reads_and_the_end a_watcher_on_an_adopted_socket forget_and_reuse closed_behind_our_back regular_files
+    adopted_sockets short_reads_and_the_end short_reads_and_urgent_data a_watcher_on_an_adopted_socket forget_and_reuse closed_behind_our_back regular_files
     waits_with_a_time_limit bad_file_descriptors stopped_in_the_same_batch other_threads many_ready_at_once guarded_waits
 }

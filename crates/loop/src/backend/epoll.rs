@@ -157,7 +157,7 @@ fn control(epoll: RawFd, operation: i32, fd: i32, mut event: libc::epoll_event) 
 
 fn kernel_events(wanted: u8) -> u32 {
     if wanted & EDGE != 0 {
-        return (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET) as u32;
+        return (libc::EPOLLIN | libc::EPOLLPRI | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET) as u32;
     }
     let read = if wanted & READ != 0 { libc::EPOLLIN } else { 0 };
     let write = if wanted & WRITE != 0 { libc::EPOLLOUT } else { 0 };
@@ -258,6 +258,7 @@ impl EpollSleeper {
                 events: 0,
                 plain: 0,
                 ended: false,
+                unsure: false,
                 invalid: false,
             });
         }
@@ -278,6 +279,7 @@ impl EpollSleeper {
             events: read | write | broken,
             plain: read | write,
             ended: bits & libc::EPOLLRDHUP != 0,
+            unsure: bits & (libc::EPOLLPRI | libc::EPOLLERR) != 0,
             invalid: false,
         })
     }

@@ -212,6 +212,7 @@ impl KqueueSleeper {
             events: direction,
             plain: direction,
             ended: direction == READ && event.flags as u16 & libc::EV_EOF as u16 != 0,
+            unsure: true,
             invalid: failed && event.data as i32 == libc::EBADF,
         })
     }

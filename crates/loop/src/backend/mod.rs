@@ -90,6 +90,8 @@ pub(crate) struct Report {
     pub(crate) plain: u8,
     /// The peer has ended its side for good: from now on a read brings what is left or the end, and never blocks.
     pub(crate) ended: bool,
+    /// A read that brings less than it asked for says nothing about what is left: there is urgent data, or an error.
+    pub(crate) unsure: bool,
     /// The fd is not open at all (poll and select find out only when they wait).
     pub(crate) invalid: bool,
 }

@@ -161,6 +161,7 @@ impl PollSleeper {
             events: read | write | broken,
             plain: read | write,
             ended: false,
+            unsure: false,
             invalid: bits & libc::POLLNVAL != 0,
         })
     }

@@ -78,6 +78,7 @@ impl World {
                     events,
                     plain: events,
                     ended: false,
+                    unsure: false,
                     invalid: false,
                 });
             }

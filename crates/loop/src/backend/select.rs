@@ -160,6 +160,7 @@ impl SelectSleeper {
                     events,
                     plain: events,
                     ended: false,
+                    unsure: false,
                     invalid: invalid(fd),
                 });
             }
