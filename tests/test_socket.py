@@ -757,3 +757,79 @@ def test_two_objects_of_one_descriptor(pair):
     with pytest.raises(OSError):
         waiting.get(timeout=5)
     twin.detach()
+
+
+# What is known without asking the kernel -------------------------------------------------------------------------------
+
+
+def tcp_pair():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        accepting = verdigris.spawn(listening.accept)
+        client = socket.create_connection(listening.getsockname()[:2])
+        server, _ = accepting.get()
+    return server, client
+
+
+def waiting_read(sock):
+    """A greenlet that waits in `recv`, the descriptor known to the loop."""
+    reading = verdigris.spawn(sock.recv, 100)
+    verdigris.sleep(0)
+    return reading
+
+
+def test_data_after_urgent_data_is_not_lost():
+    server, client = tcp_pair()
+    with server, client:
+        reading = waiting_read(server)
+        # All of it arrives before the loop looks, so that it is told once; the urgent byte ends the first read early.
+        client.sendall(b"one")
+        client.send(b"!", socket.MSG_OOB)
+        client.sendall(b"two")
+        assert reading.get(timeout=5) == b"one"
+        assert verdigris.spawn(server.recv, 100).get(timeout=5) == b"two"
+
+
+def test_the_end_after_a_short_read_is_not_lost():
+    server, client = tcp_pair()
+    with server, client:
+        reading = waiting_read(server)
+        client.sendall(b"last")
+        client.shutdown(socket.SHUT_WR)
+        assert reading.get(timeout=5) == b"last"
+        assert verdigris.spawn(server.recv, 100).get(timeout=5) == b""
+        server.sendall(b"one way is open still")
+        assert client.recv(100) == b"one way is open still"
+
+
+def test_the_end_after_the_wait_has_begun_is_not_lost():
+    server, client = tcp_pair()
+    with server, client:
+        reading = waiting_read(server)
+        client.sendall(b"last")
+        assert reading.get(timeout=5) == b"last"
+        reading = waiting_read(server)
+        client.shutdown(socket.SHUT_WR)
+        assert reading.get(timeout=5) == b""
+
+
+def test_peeking_says_nothing_about_what_is_left():
+    server, client = tcp_pair()
+    with server, client:
+        client.sendall(b"123")
+        assert server.recv(100, socket.MSG_PEEK) == b"123"
+        assert server.recv(2) == b"12"
+        assert server.recv(100) == b"3"
+
+
+@pytest.mark.parametrize("size", [10, 65536, 100_000])
+def test_reads_of_any_size_in_any_order(size):
+    server, client = tcp_pair()
+    with server, client:
+        sent = [os.urandom(length) for length in (1, 200_000, 3, 70_000, 5)]
+        writing = verdigris.spawn(lambda: [client.sendall(block) for block in sent] and client.close())
+        received = b""
+        while data := server.recv(size):
+            assert len(data) <= size
+            received += data
+        writing.get()
+        assert received == b"".join(sent)

@@ -1,7 +1,6 @@
 //! Connections: accepting and making them.
 
 use std::ffi::{CStr, c_char, c_int};
-use std::io;
 use std::mem::size_of;
 use std::os::fd::RawFd;
 
@@ -11,10 +10,12 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::address::{self, Address};
+use super::attempt::{Attempt, until_done};
+use super::descriptor::Owned;
 use super::errors::{last_errno, os_error};
 use super::object::Socket;
-use super::transfer::until_done;
-use super::wait::{Direction, Patience};
+use super::patience::Patience;
+use super::wait::Direction;
 use crate::names;
 
 /// The class of accepted sockets: `verdigris.socket.socket`, told once by that module.
@@ -29,9 +30,16 @@ pub(super) fn set_socket_class(py: Python<'_>, class: Py<PyType>) {
 
 pub(super) fn accept<'py>(socket: &Socket, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
     let mut peer = Address::new();
-    let descriptor = until_done(socket, py, Direction::Read, socket.patience(), |descriptor| {
-        accept_on(descriptor, &mut peer)
-    })?;
+    let descriptor = until_done(
+        socket,
+        py,
+        Direction::Read,
+        &mut socket.patience(),
+        |listener| match accept_on(listener, &mut peer) {
+            Ok(descriptor) => Ok(Attempt::Done(descriptor)),
+            Err(errno) => Attempt::of_errno(py, errno),
+        },
+    )?;
     connected(socket, py, descriptor, &peer)
 }
 
@@ -48,10 +56,8 @@ pub(super) fn accept_nowait<'py>(socket: &Socket, py: Python<'py>) -> PyResult<O
     match accept_on(listener, &mut peer) {
         Ok(descriptor) => connected(socket, py, descriptor, &peer).map(Some),
         // Also when the one who was waiting has gone again.
-        Err(error) => match error.raw_os_error().unwrap_or(0) {
-            libc::EAGAIN | libc::ECONNABORTED | libc::EINTR => Ok(None),
-            errno => Err(os_error(py, errno)),
-        },
+        Err(libc::EAGAIN | libc::ECONNABORTED | libc::EINTR) => Ok(None),
+        Err(errno) => Err(os_error(py, errno)),
     }
 }
 
@@ -59,11 +65,9 @@ pub(super) fn accept_nowait<'py>(socket: &Socket, py: Python<'py>) -> PyResult<O
 fn connected<'py>(
     listener: &Socket,
     py: Python<'py>,
-    descriptor: RawFd,
+    descriptor: Owned,
     peer: &Address,
 ) -> PyResult<Bound<'py, PyAny>> {
-    // From here on the descriptor has an owner.
-    let descriptor = Owned(descriptor);
     let address = if address::is_known_family(listener.family()) {
         peer.to_python(py)?
     } else {
@@ -81,31 +85,14 @@ fn connected<'py>(
     Ok((connected, address).into_pyobject(py)?.into_any())
 }
 
-fn accept_on(descriptor: RawFd, peer: &mut Address) -> io::Result<RawFd> {
+/// Accepts, or says the error's number.
+fn accept_on(listener: RawFd, peer: &mut Address) -> Result<Owned, c_int> {
     *peer = Address::new();
     let (place, length) = (peer.as_mut_ptr(), std::ptr::from_mut(peer.length_mut()));
     // SAFETY: the address has room for any sockaddr, and its length says so.
-    match unsafe { libc::accept4(descriptor, place, length, libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) } {
-        -1 => Err(io::Error::from_raw_os_error(last_errno())),
-        accepted => Ok(accepted),
-    }
-}
-
-/// A descriptor that is closed unless somebody takes it over.
-struct Owned(RawFd);
-
-impl Owned {
-    fn release(self) -> RawFd {
-        let descriptor = self.0;
-        std::mem::forget(self);
-        descriptor
-    }
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        // SAFETY: nobody else knows the descriptor.
-        unsafe { libc::close(self.0) };
+    match unsafe { libc::accept4(listener, place, length, libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) } {
+        -1 => Err(last_errno()),
+        accepted => Ok(Owned(accepted)),
     }
 }
 
@@ -240,16 +227,5 @@ pub(super) fn audit(event: &CStr, slf: &Bound<'_, Socket>, address: &Bound<'_, P
     match unsafe { PySys_Audit(event.as_ptr(), c"OO".as_ptr(), slf.as_ptr(), address.as_ptr()) } {
         0 => Ok(()),
         _ => Err(PyErr::fetch(slf.py())),
-    }
-}
-
-impl Patience {
-    /// TimeoutError when the time is over; a caller that never waits has no such time.
-    pub(super) fn remaining_unless_none(&mut self) -> PyResult<()> {
-        if self.is_none() {
-            Ok(())
-        } else {
-            self.remaining().map(drop)
-        }
     }
 }

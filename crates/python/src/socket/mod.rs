@@ -1,17 +1,20 @@
 //! The cooperative socket: what happens per call or per byte of `verdigris.socket`.
 //!
 //! ```text
-//!   verdigris/socket.py    class socket(Socket): names, files, what is rare
+//!   verdigris/socket.py       class socket(Socket): names, files, what is rare
 //!        |
-//!   object.rs              the class: state, life and death, the method table
-//!    |         |
-//!   transfer   connection  recv and send; accept and connect
+//!   python.rs                 the method table
+//!    |       \
+//!   receive   connection      recv and its like; accept and connect
+//!   send      descriptor      send and its like; how a descriptor ends
 //!    |    \     |
-//!   buffer  address        borrowed Python memory; sockaddr <-> Python tuples
-//!    |   \   /
-//!  tls.rs  |              OpenSSL's calls, made to wait the same way
-//!     \    |
-//!        wait.rs           the only file that knows how a greenlet waits
+//!   buffer   address          borrowed Python memory; sockaddr <-> Python tuples
+//!    |       /
+//!   attempt  tls              a call made until it is done; OpenSSL's, too
+//!    |      /  \
+//!   wait.rs     patience      the only file that knows how a greenlet waits; for how long
+//!    |
+//!   object.rs                 the class: state, life and death
 //! ```
 //!
 //! A call is made on the descriptor itself, without blocking and with the GIL held: it costs less
@@ -20,12 +23,17 @@
 use pyo3::prelude::*;
 
 mod address;
+mod attempt;
 mod buffer;
 mod connection;
+mod descriptor;
 mod errors;
 mod object;
+mod patience;
+mod python;
+mod receive;
+mod send;
 mod tls;
-mod transfer;
 mod wait;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -7,13 +7,13 @@
 
 use std::cell::UnsafeCell;
 use std::ffi::c_int;
-use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use verdigris_loop::Events;
 
 use super::errors;
 use super::object::Socket;
+use super::patience::Patience;
 use crate::hub::{LoopObject, Ticket, Token, Woken, arm, concurrent_use, error_from_loop, park};
 use crate::names;
 
@@ -74,60 +74,6 @@ impl Waits {
     }
 }
 
-/// How long one call may take in all. The clock is read at the first wait, not before.
-pub(super) struct Patience {
-    timeout: Option<f64>,
-    deadline: Option<Instant>,
-}
-
-impl Patience {
-    pub(super) fn new(timeout: Option<f64>) -> Self {
-        Patience {
-            timeout,
-            deadline: None,
-        }
-    }
-
-    /// Who passes MSG_DONTWAIT never waits. Nor does the kernel wait for urgent data or for errors:
-    /// that there are none says nothing about the rest.
-    pub(super) fn with_flags(self, direction: Direction, flags: c_int) -> Self {
-        let at_once = match direction {
-            Direction::Read => libc::MSG_DONTWAIT | libc::MSG_OOB | libc::MSG_ERRQUEUE,
-            Direction::Write => libc::MSG_DONTWAIT,
-        };
-        if flags & at_once == 0 {
-            self
-        } else {
-            Patience::new(Some(0.0))
-        }
-    }
-
-    /// A timeout of zero: the caller wants to be told "not now" and never waits.
-    pub(super) fn is_none(&self) -> bool {
-        self.timeout == Some(0.0)
-    }
-
-    /// What is left, or None for ever; TimeoutError when nothing is.
-    pub(super) fn remaining(&mut self) -> PyResult<Option<Duration>> {
-        let Some(timeout) = self.timeout else { return Ok(None) };
-        let now = Instant::now();
-        let deadline = match self.deadline {
-            Some(deadline) => deadline,
-            None => match Duration::try_from_secs_f64(timeout)
-                .ok()
-                .and_then(|length| now.checked_add(length))
-            {
-                Some(deadline) => *self.deadline.insert(deadline),
-                None => return Ok(None), // longer than the clock reaches
-            },
-        };
-        match deadline.saturating_duration_since(now) {
-            Duration::ZERO => Err(errors::timed_out()),
-            left => Ok(Some(left)),
-        }
-    }
-}
-
 impl Socket {
     /// Whether a call in this direction may succeed, as far as is known without asking the kernel.
     #[inline]
@@ -142,6 +88,14 @@ impl Socket {
     pub(super) fn mark_unready(&self, direction: Direction) {
         if let Some(Ok(engine)) = self.waits().home_here().map(LoopObject::engine) {
             engine.mark_unready(self.descriptor(), direction.events());
+        }
+    }
+
+    /// A read of a TCP stream brought less than it asked for, so that there is nothing left.
+    #[inline]
+    pub(super) fn mark_drained(&self) {
+        if let Some(Ok(engine)) = self.waits().home_here().map(LoopObject::engine) {
+            engine.mark_drained(self.descriptor());
         }
     }
 
