@@ -3,10 +3,15 @@
 Each is a process of its own; none may crash, hang, or lose its exit status. All of them pass on gevent, too (GENUINE_GEVENT).
 """
 
+import re
+import subprocess
+import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from conftest import Run
+from verdigris import _core
 
 HEAD = """
 import os, sys
@@ -149,6 +154,19 @@ PROGRAMS = {
         def busy():
             while True: gevent.sleep(0)
         for _ in range(4): in_thread(lambda: gevent.joinall([gevent.spawn(busy) for _ in range(10)]), daemon=True)
+        time.sleep(0.05); print("end")
+        """,
+        0,
+        "end",
+    ),
+    "daemon threads in the middle of time-outs": (
+        """
+        def busy():
+            while True:
+                with gevent.Timeout(0.0003, False):
+                    while True: gevent.sleep(0)
+        sys.setswitchinterval(1e-5)
+        for _ in range(4): in_thread(busy, daemon=True)
         time.sleep(0.05); print("end")
         """,
         0,
@@ -348,3 +366,36 @@ def test_a_program_ends_as_it_should(program: Run, how: str) -> None:
     ended = program(HEAD + textwrap.dedent(source), patched=False)
     assert ended.status == status, ended.stderr
     assert " ".join(ended.stdout.split()) == output, ended.stderr
+
+
+# Functions of CPython that run no Python code, start no garbage collection and keep the GIL.
+HARMLESS = """
+    PyArg_ParseTuple PyArg_ParseTupleAndKeywords PyBool_FromLong PyBytes_AsString PyBytes_FromStringAndSize PyCallable_Check
+    PyCapsule_GetPointer PyCapsule_New PyCode_Addr2Line PyDict_Next PyDict_Size PyErr_ExceptionMatches PyErr_Fetch
+    PyErr_GetRaisedException PyErr_GivenExceptionMatches PyErr_Occurred PyEval_SaveThread PyException_GetTraceback
+    PyFloat_FromDouble PyFrame_GetCode PyFrame_GetLasti PyGC_Disable PyGC_Enable PyImport_GetModuleDict PyList_Append
+    PyLong_AsUnsignedLongLong PyLong_FromLong PyLong_FromSize_t PyLong_FromSsize_t PyLong_FromUnsignedLongLong
+    PyModuleDef_Init PyModule_GetNameObject PyObject_GC_Track PyObject_GC_UnTrack PyObject_GetArenaAllocator
+    PySequence_Check PySys_GetObject PyThreadState_EnterTracing PyThreadState_Get PyThreadState_GetDict
+    PyThreadState_LeaveTracing PyThread_get_thread_ident PyTuple_GetItem PyType_GetModuleName PyType_GetName
+    PyType_GetQualName PyType_IsSubtype PyType_Modified PyUnicode_AsUTF8AndSize PyUnicode_DecodeFSDefaultAndSize
+    PyUnicode_EncodeFSDefault PyUnicode_EqualToUTF8AndSize PyUnicode_FromString PyUnicode_FromStringAndSize
+    PyUnicode_InternFromString PyUnicode_InternInPlace PyWeakref_GetObject PyWeakref_GetRef Py_IsFinalizing
+    Py_IsInitialized _PyBytes_Resize _Py_CheckFunctionResult _Py_IsFinalizing
+    PyErr_FormatV PyUnicode_FromFormatV Py_VaBuildValue _Py_VaBuildValue_SizeT
+"""  # those of the last line are called by the guards alone
+
+
+@pytest.mark.skipif(
+    sys.version_info >= (3, 14) or sys.platform != "linux", reason="threads are ended without unwinding"
+)
+def test_what_may_run_python_code_is_guarded() -> None:
+    guards = Path(__file__).parent.parent / "crates/python/src/thread_end.c"
+    guarded = {
+        first or second for first, second in re.findall(r"GUARD\w*\(.*?, (\w+),|__wrap_(\w+)\(", guards.read_text())
+    }
+    symbols = subprocess.run(["nm", "-D", _core.__file__], capture_output=True, text=True, check=True).stdout
+    called = set(re.findall(r"^ +U (_?Py\w+?)$", symbols, re.M))
+    data = {name for name in called if re.search(r"^PyExc_|_?Py\w+Type$|^_Py_\w+Struct$", name)}
+    assert called & guarded
+    assert called - data - guarded - set(HARMLESS.split()) == set()

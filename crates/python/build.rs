@@ -1,6 +1,7 @@
 //! Gives the crate the `cfg`s of the Python it is built for (`Py_3_12` and the like), and compiles the C files, which
 //! have to see that Python's headers.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 fn main() {
@@ -8,13 +9,43 @@ fn main() {
     println!("cargo::rerun-if-changed=src/tstate.c");
     println!("cargo::rerun-if-changed=src/frames.c");
     println!("cargo::rerun-if-changed=src/thread_end.c");
-    cc::Build::new()
-        .files(["src/tstate.c", "src/frames.c", "src/thread_end.c"])
-        // A thread that is ended inside one of our calls unwinds into their clean-ups.
-        .flag("-fexceptions")
+    let mut sources = cc::Build::new();
+    sources
+        .files(["src/tstate.c", "src/frames.c"])
         .include(include_directory())
-        .opt_level(2)
-        .compile("verdigris_tstate");
+        .opt_level(2);
+    if ends_threads_by_unwinding() {
+        // A thread that is ended inside one of our calls unwinds into their clean-ups.
+        sources.file("src/thread_end.c").flag("-fexceptions");
+        for name in guarded_functions() {
+            println!("cargo::rustc-cdylib-link-arg=-Wl,--wrap={name}");
+        }
+    }
+    sources.compile("verdigris_tstate");
+}
+
+/// Whether a thread that wants the GIL of an interpreter that is being finalized is ended by pthread_exit, which unwinds.
+fn ends_threads_by_unwinding() -> bool {
+    let before_3_14 = pyo3_build_config::get().version() < pyo3_build_config::PythonVersion { major: 3, minor: 14 };
+    before_3_14 && std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux")
+}
+
+/// The functions that `thread_end.c` defines a guard for.
+fn guarded_functions() -> BTreeSet<String> {
+    let source = std::fs::read_to_string("src/thread_end.c").expect("thread_end.c is beside this file");
+    let guard = |line: &str| {
+        line.strip_prefix("GUARD(")
+            .or(line.strip_prefix("GUARD_VOID("))?
+            .split(", ")
+            .nth(1)
+            .map(str::to_owned)
+    };
+    let written_out = |line: &str| Some(line.split_once("__wrap_")?.1.split_once('(')?.0.to_owned());
+    source
+        .lines()
+        .filter_map(|line| guard(line).or_else(|| written_out(line)))
+        .filter(|name| !name.contains("##"))
+        .collect()
 }
 
 /// Where `Python.h` is: the interpreter that PyO3 builds for is asked.

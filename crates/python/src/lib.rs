@@ -19,7 +19,6 @@ mod hub;
 mod names;
 mod primitives;
 mod socket;
-mod thread_end;
 mod threadpool;
 mod tstate;
 

@@ -339,3 +339,10 @@ verdigris_set_refcount(PyObject *object, Py_ssize_t count)
 {
     Py_SET_REFCNT(object, count);
 }
+
+/* Whether it has a profile or a trace function (set by the C API or by sys). */
+int
+verdigris_tstate_observed(PyThreadState *tstate)
+{
+    return tstate->c_profilefunc != NULL || tstate->c_tracefunc != NULL;
+}

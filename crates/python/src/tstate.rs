@@ -1,6 +1,7 @@
 //! CPython's thread state, as far as a greenlet owns it. What and why is in `tstate.c`, which knows the layouts.
 
 use pyo3::ffi;
+use pyo3::prelude::*;
 
 /// What the thread state held when a greenlet was left; a block of words that only C looks into.
 #[repr(C, align(8))]
@@ -26,6 +27,8 @@ unsafe extern "C" {
     );
     #[link_name = "verdigris_tstate_exchange"]
     pub(crate) fn exchange(tstate: *mut ffi::PyThreadState, from: *mut Saved, to: *mut Saved);
+    #[link_name = "verdigris_tstate_observed"]
+    fn observed(tstate: *mut ffi::PyThreadState) -> std::ffi::c_int;
     #[link_name = "verdigris_tstate_context"]
     pub(crate) fn context(tstate: *mut ffi::PyThreadState) -> *mut ffi::PyObject;
     #[link_name = "verdigris_tstate_swap_context"]
@@ -48,4 +51,25 @@ unsafe extern "C" {
 pub(crate) fn is_supported() -> bool {
     // SAFETY: asks for the address of a function.
     unsafe { supported() != 0 }
+}
+
+/// Runs something without the GIL, which is taken again however that ends. (PyO3's `detach` wants what can be sent to
+/// another thread; here it is this thread that waits.)
+pub(crate) fn detached<T>(_py: Python<'_>, run: impl FnOnce() -> T) -> T {
+    struct Left(*mut ffi::PyThreadState);
+    impl Drop for Left {
+        fn drop(&mut self) {
+            // SAFETY: the thread state that has given the GIL up below, in this thread.
+            unsafe { ffi::PyEval_RestoreThread(self.0) }
+        }
+    }
+    // SAFETY: the GIL is held, and is taken again before anything else is done. `run` has no Python objects to touch.
+    let _left = Left(unsafe { ffi::PyEval_SaveThread() });
+    run()
+}
+
+/// Whether this thread has a profile or a trace function.
+pub(crate) fn is_observed(_py: Python<'_>) -> bool {
+    // SAFETY: the GIL is held.
+    unsafe { observed(ffi::PyThreadState_Get()) != 0 }
 }

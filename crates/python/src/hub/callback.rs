@@ -9,7 +9,6 @@ use pyo3::types::PyTuple;
 use verdigris_loop::SoonKey;
 
 use super::event_loop::LoopObject;
-use crate::thread_end;
 
 /// A call that a loop makes in its next pass (reference row GV-31).
 #[pyclass(name = "callback", module = "verdigris.core", frozen, weakref)]
@@ -149,7 +148,7 @@ pub(super) fn fire(home: &LoopObject, py: Python<'_>, object: NonNull<ffi::PyObj
     };
     let arguments = this.args(py);
     let result = match &arguments {
-        Some(arguments) => thread_end::call(callback.bind(py), arguments.bind(py), None),
+        Some(arguments) => callback.bind(py).call1(arguments.bind(py)),
         None => return,
     };
     if let Err(error) = result {

@@ -202,8 +202,7 @@ impl Links {
                 Told::NeedsHub
             }
             Link::Call(callable) => {
-                let called = PyTuple::new(py, [source])
-                    .and_then(|arguments| crate::thread_end::call(callable.bind(py), &arguments, None));
+                let called = PyTuple::new(py, [source]).and_then(|arguments| callable.bind(py).call1(&arguments));
                 if let Err(error) = called {
                     match (callable.bind(py), source).into_pyobject(py) {
                         Ok(context) => home.handle_error(py, Some(context.as_any()), error),

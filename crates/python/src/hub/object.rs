@@ -342,7 +342,7 @@ pub(crate) fn current_if_exists(py: Python<'_>) -> Option<Bound<'_, HubObject>> 
 /// Makes this thread's hub, of the class that `verdigris.hub` says.
 #[cold]
 fn make_current(py: Python<'_>) -> PyResult<Bound<'_, HubObject>> {
-    let made = crate::thread_end::call(&names::hub_class(py)?, &PyTuple::empty(py), None)?;
+    let made = names::hub_class(py)?.call0()?;
     // Its construction may have switched, and somebody else may have been first.
     if let Some(hub) = current_if_exists(py) {
         return Ok(hub);

@@ -33,7 +33,7 @@ impl ThreadWait {
     /// Sleeps until it is woken or `timeout_ns` has passed. False: that passed.
     pub(crate) fn sleep(&self, py: Python<'_>, timeout_ns: Option<i64>) -> bool {
         let limit = timeout_ns.map(|limit| Duration::from_nanos(limit.max(0).unsigned_abs()));
-        crate::thread_end::detached(py, || {
+        crate::tstate::detached(py, || {
             let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
             let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
             while !*woken {

@@ -17,7 +17,6 @@ use super::limit::nanoseconds;
 use super::object;
 use super::token::{Outcome, Place, Token};
 use crate::greenlet;
-use crate::thread_end;
 
 /// Raised in the current greenlet after `seconds`, unless cancelled before.
 ///
@@ -429,7 +428,7 @@ pub(super) fn with_timeout<'py>(
     if !timeout.get().is_pending() {
         TimeoutObject::start(timeout.bind(py))?;
     }
-    let result = thread_end::call(function, args, Some(&keywords));
+    let result = function.call(args, Some(&keywords));
     timeout.get().stop();
     match (result, instead) {
         (Err(error), Some(instead)) if error.value(py).is(&timeout) => Ok(instead),

@@ -24,7 +24,6 @@ use crate::forks;
 use crate::hub::{self, HubObject, LoopObject, Outcome, Place, Ticket};
 use crate::names;
 use crate::primitives::ResultObject;
-use crate::thread_end;
 
 /// The base class of `verdigris.threadpool.ThreadPool`.
 #[pyclass(name = "ThreadPoolBase", module = "verdigris._core", subclass, frozen, weakref)]
@@ -568,7 +567,7 @@ impl PoolObject {
         let args = positional(py, args)?;
         let kwds = keywords(py, kwds)?;
         if !hub::current(py)?.is(&this.hub_of(py)?) {
-            return thread_end::call(func, &args, kwds.as_ref()).map(Bound::unbind);
+            return func.call(&args, kwds.as_ref()).map(Bound::unbind);
         }
         if Self::spawn_is_overridden(slf)? {
             return Self::apply_by_spawn(slf, func, &args, kwds.as_ref());

@@ -8,7 +8,7 @@
 //! `_work` is Python, once for each thread, so that the thread has a frame by which lists of threads know an idle worker.
 //!
 //! A task may use everything that greenlets use: the thread then gets a hub, whose parent is the worker, and which is
-//! destroyed at the end of the thread. Whatever can be unwound by the end of the interpreter goes through `thread_end.rs`.
+//! destroyed at the end of the thread.
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_void};
@@ -24,7 +24,7 @@ use super::task::{Completion, Receiver, Task};
 use crate::greenlet::{self, PyGreenlet};
 use crate::hub;
 use crate::names;
-use crate::thread_end as call;
+use crate::tstate;
 
 thread_local! {
     /// The worker that runs in this thread; borrowed, the thread's body keeps it.
@@ -187,7 +187,7 @@ impl<'py> Worker<'py> {
         let hooked = self.is_hooked();
         while let Some(task) = queue
             .take_now()
-            .or_else(|| call::detached(py, || queue.take(idle_limit)))
+            .or_else(|| tstate::detached(py, || queue.take(idle_limit)))
         {
             self.perform(task, hooked);
         }
@@ -227,12 +227,10 @@ impl<'py> Worker<'py> {
         let outcome = if hooked {
             self.call_hooked("_call", &function, &arguments, keywords.as_ref(), &receiver)
         } else {
-            let result = call::call(
-                function.bind(py),
-                arguments.bind(py),
-                keywords.as_ref().map(|keywords| keywords.bind(py)),
-            );
-            if call::is_observed(py) {
+            let result = function
+                .bind(py)
+                .call(arguments.bind(py), keywords.as_ref().map(|keywords| keywords.bind(py)));
+            if tstate::is_observed(py) {
                 // The task has set a profile or trace function, which is not to outlive it.
                 self.call_hooked("_after_run_task", &function, &arguments, keywords.as_ref(), &receiver)
                     .and(result)
@@ -243,14 +241,14 @@ impl<'py> Worker<'py> {
         self.name_hub();
         let outcome = outcome.map(Bound::unbind);
         // Nothing of the task is left here when the one who waits goes on.
-        call::release(py, arguments);
-        if let Some(keywords) = keywords {
-            call::release(py, keywords);
-        }
+        drop((
+            arguments.into_bound(py),
+            keywords.map(|keywords| keywords.into_bound(py)),
+        ));
         let context = if outcome.is_err() {
             Some((self.worker.clone().unbind(), function))
         } else {
-            call::release(py, function);
+            drop(function.into_bound(py));
             None
         };
         let completion = Completion {
@@ -261,12 +259,12 @@ impl<'py> Worker<'py> {
         if let Err(error) = PoolObject::complete(pool.bind(py), completion) {
             error.write_unraisable(py, Some(pool.bind(py)));
         }
-        call::release(py, pool);
+        drop(pool.into_bound(py));
     }
 
     /// Whether a profile or trace function is there, or is to be set for the task.
     fn is_observed(&self, py: Python<'_>) -> bool {
-        call::is_observed(py) || names::has_threading_hooks(py)
+        tstate::is_observed(py) || names::has_threading_hooks(py)
     }
 
     /// A method of the worker that is told everything about the task.
@@ -284,8 +282,8 @@ impl<'py> Worker<'py> {
             Receiver::Result(result) => result.bind(py).clone().into_any(),
             Receiver::Waiting(_) => py.None().into_bound(py),
         };
-        let all = (function, arguments, keywords, result).into_pyobject(py)?;
-        call::call(&self.worker.getattr(method)?, &all, None)
+        self.worker
+            .call_method1(method, (function, arguments, keywords, result))
     }
 
     /// Says in the thread's hub, when a task has made it, whose it is.

@@ -26,7 +26,7 @@ use super::callback::CallbackObject;
 use super::token::{NativeEntry, Outcome, Place, Token};
 use super::{error, watcher};
 use crate::greenlet::{self, PyGreenlet};
-use crate::thread_end;
+use crate::tstate;
 
 /// How often an error that interrupts the report of an error is reported in its turn.
 const MOST_REPORTS: usize = 10;
@@ -323,7 +323,7 @@ impl LoopObject {
             let reported = handler
                 .bind(py)
                 .getattr("handle_error")
-                .and_then(|report| thread_end::call(&report, &arguments.into_pyobject(py)?, None));
+                .and_then(|report| report.call1(arguments));
             let Err(second) = reported else {
                 return;
             };
@@ -386,7 +386,7 @@ impl LoopObject {
             }
         }
         self.blocked.set(true);
-        let woken = thread_end::detached(py, || wait.block());
+        let woken = tstate::detached(py, || wait.block());
         self.blocked.set(false);
         self.engine()?.absorb(woken);
         self.check_signals(py);

@@ -270,7 +270,7 @@ impl GreenletObject {
         match object::current(py) {
             Ok(hub) => {
                 let report = (slf, shown.get_type(py), shown.value(py), shown.traceback(py));
-                crate::thread_end::call(&hub.getattr("handle_error")?, &report.into_pyobject(py)?, None)?;
+                hub.getattr("handle_error")?.call1(report)?;
             }
             Err(_) => shown.write_unraisable(py, Some(slf.as_any())),
         }
@@ -317,7 +317,7 @@ impl GreenletObject {
         }
         .and_then(|function| {
             let keywords = keywords.as_ref().map(|keywords| keywords.bind(py));
-            crate::thread_end::call(&function, arguments.bind(py), keywords)
+            function.call(arguments.bind(py), keywords)
         });
         drop((arguments, keywords));
         let reported = match result {

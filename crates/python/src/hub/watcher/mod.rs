@@ -492,7 +492,10 @@ fn call(
     } else {
         None
     };
-    crate::thread_end::call(callback.bind(py), replaced.as_ref().unwrap_or(arguments), None).map(drop)
+    callback
+        .bind(py)
+        .call1(replaced.as_ref().unwrap_or(arguments))
+        .map(drop)
 }
 
 /// The loop is gone: a watcher of it is inactive for ever.
