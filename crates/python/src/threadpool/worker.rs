@@ -169,7 +169,7 @@ impl<'py> Worker<'py> {
         let work = || -> PyResult<()> {
             let bound_to = (&self.worker, &self.pool).into_pyobject(py)?;
             let arguments = PyTuple::new(py, [perform_tasks(py, &bound_to)?])?;
-            call::call(&self.worker.getattr("_work")?, &arguments, None).map(drop)
+            self.worker.call_method1("_work", arguments).map(drop)
         };
         if let Err(error) = work() {
             error.write_unraisable(py, Some(&self.worker));
