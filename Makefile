@@ -26,6 +26,7 @@ VENV := $(CURDIR)/.venv-$(TAG)
 BIN := $(VENV)/bin
 # A target directory given from outside is kept, with a folder for each Python inside it.
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+LOAD := $(TARGET)/load/release/verdigris-load
 FOR_PYTHON := VIRTUAL_ENV=$(VENV) PYO3_PYTHON=$(BIN)/python CARGO_TARGET_DIR=$(TARGET)/py$(TAG)
 WHEELS := $(TARGET)/py$(TAG)/wheels
 
@@ -53,8 +54,15 @@ build: $(VENV)/.ready  ## the extension module, installed editable into the virt
 	@echo "» building for Python $(TAG), profile $(PROFILE)"
 	@$(FOR_PYTHON) $(BIN)/maturin develop --profile $(PROFILE)
 
-bench: build $(VENV)-peers/.ready  ## the micro benchmarks, alternately with the genuine gevent and greenlet (BENCH_FLAGS="--rounds 3 switch")
-	@$(BIN)/python benchmarks/run.py --peer $(VENV)-peers/bin/python $(BENCH_FLAGS)
+bench: build $(VENV)-peers/.ready $(LOAD)  ## benchmarks, alternately with gevent, uvloop and others; writes docs/performance.md (BENCH_FLAGS="--quick")
+	@$(BIN)/python benchmarks/run.py --peer $(VENV)-peers/bin/python --load $(LOAD) $(BENCH_FLAGS)
+
+# The load generator: a workspace of its own, because nothing but the benchmarks needs it.
+LOAD_SOURCE := benchmarks/load/Cargo.toml
+$(LOAD): $(LOAD_SOURCE) benchmarks/load/Cargo.lock $(wildcard benchmarks/load/src/*.rs)
+	@echo "» building the load generator"
+	@CARGO_TARGET_DIR=$(TARGET)/load cargo build --release --manifest-path $(LOAD_SOURCE)
+	@touch $@
 
 conformance: build $(VENV)-conformance/.ready  ## greenlet's, gevent's and CPython's own tests on verdigris, from a wheel of it
 	@rm -rf $(WHEELS)
@@ -68,6 +76,7 @@ asan: build  ## the tests of the Python package under AddressSanitizer
 
 lint: build  ## formatting, clippy, ruff, mypy, stubs against the binary
 	cargo fmt --all --check
+	cargo fmt --manifest-path benchmarks/load/Cargo.toml --check
 	$(FOR_PYTHON) cargo clippy --quiet --workspace --all-targets -- --deny warnings
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -76,6 +85,7 @@ lint: build  ## formatting, clippy, ruff, mypy, stubs against the binary
 
 format: $(VENV)/.ready  ## put the source in the project's shape
 	cargo fmt --all
+	cargo fmt --manifest-path benchmarks/load/Cargo.toml
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
