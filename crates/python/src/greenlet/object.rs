@@ -74,8 +74,8 @@ pub(crate) struct State {
     pub(super) keywords: Cell<*mut ffi::PyObject>,
     pub(super) phase: Cell<Phase>,
     pub(super) is_main: Cell<bool>,
-    /// Where it was suspended when the collector's attempt to kill it failed: the same death is not announced twice.
-    survived_at: Cell<Context>,
+    /// Another thread's collector found it unreachable: its own thread is to kill it, whatever else refers to it.
+    pub(super) is_garbage: Cell<bool>,
     /// Called in place of the attribute `run`.
     pub(crate) native_run: Cell<Option<NativeRun>>,
     /// The hub's own.
@@ -198,7 +198,7 @@ unsafe fn install_state(greenlet: *mut PyGreenlet, parent: *mut PyGreenlet, thre
         keywords: Cell::new(null_mut()),
         phase: Cell::new(Phase::Unstarted),
         is_main: Cell::new(false),
-        survived_at: Cell::new(Context::NULL),
+        is_garbage: Cell::new(false),
         native_run: Cell::new(None),
         slot: GreenletSlot::default(),
     });
@@ -222,7 +222,7 @@ pub(crate) unsafe fn begin_dealloc(greenlet: *mut PyGreenlet) -> bool {
             return true;
         }
         python::resurrect(greenlet.cast());
-        if !kill_once(greenlet) && python::reference_count(greenlet.cast()) == 1 {
+        if matches!(kill::kill(greenlet), kill::Outcome::Survived) && python::reference_count(greenlet.cast()) == 1 {
             keep_for_ever(greenlet);
         }
         if python::release_resurrected(greenlet.cast()) {
@@ -233,21 +233,8 @@ pub(crate) unsafe fn begin_dealloc(greenlet: *mut PyGreenlet) -> bool {
     }
 }
 
-/// Kills a suspended greenlet, unless the collector has just tried. False: it is still suspended.
-unsafe fn kill_once(greenlet: *mut PyGreenlet) -> bool {
-    // SAFETY: the caller holds a reference; the greenlet is active and not a main greenlet.
-    unsafe {
-        let own = state(greenlet);
-        let survived_at = own.survived_at.replace(Context::NULL);
-        if !survived_at.is_null() && survived_at == own.context.get() {
-            return false;
-        }
-        !matches!(kill::kill(greenlet), kill::Outcome::Survived)
-    }
-}
-
 /// It would not die, and its frames may hold anything: says so, and lets it stay suspended for ever.
-unsafe fn keep_for_ever(greenlet: *mut PyGreenlet) {
+pub(super) unsafe fn keep_for_ever(greenlet: *mut PyGreenlet) {
     // SAFETY: the caller holds a reference.
     unsafe {
         kill::complain(greenlet);
@@ -344,6 +331,9 @@ pub(super) unsafe extern "C-unwind" fn dealloc(object: *mut ffi::PyObject) {
 
 /// `tp_traverse`. Before 3.15 the frames of a suspended greenlet are not visited: what they hold counts as reachable from outside, so
 /// a cycle through them is kept, and one that is collected has nothing on its stack that the collector did not see.
+///
+/// The collector may only take what belongs to a suspended greenlet when `finalize` has ended it: code that ran on with its
+/// context or its globals cleared would crash the process. So one whose `finalize` will not be called is shown without what it refers to.
 pub(crate) unsafe extern "C" fn traverse(
     object: *mut ffi::PyObject,
     visit: ffi::visitproc,
@@ -353,6 +343,9 @@ pub(crate) unsafe extern "C" fn traverse(
     unsafe {
         let greenlet: *mut PyGreenlet = object.cast();
         let kind: *mut ffi::PyObject = ffi::Py_TYPE(object).cast();
+        if !(*greenlet).pimpl.is_null() && is_suspended(state(greenlet)) && !will_be_finalized(object) {
+            return visit(kind, argument);
+        }
         let mut visited = [null_mut(); 7];
         visited[0] = kind;
         visited[1] = (*greenlet).dict;
@@ -372,27 +365,36 @@ pub(crate) unsafe extern "C" fn traverse(
                 }
             }
         }
-        // A main greenlet that is dead had its frames in a thread state which is gone.
-        let suspended = |state: &State| !state.context.get().is_null() && !state.is_dead();
-        if !(*greenlet).pimpl.is_null() && suspended(state(greenlet)) {
+        if !(*greenlet).pimpl.is_null() && is_suspended(state(greenlet)) {
             return tstate::visit(state(greenlet).saved.get(), visit, argument);
         }
     }
     0
 }
 
-/// `tp_clear`: a greenlet in an unreachable cycle. If it is still suspended (a subclass has a `__del__` in place of our
-/// finalizer, or it survived that), it is killed now, or stays.
+/// Suspended in a thread that lives. (A main greenlet that is dead had its frames in a thread state which is gone.)
+fn is_suspended(state: &State) -> bool {
+    !state.context.get().is_null() && !state.is_dead()
+}
+
+/// Whether the collector would call `finalize`: not when a subclass has a `__del__` in its place, nor for the second time.
+unsafe fn will_be_finalized(object: *mut ffi::PyObject) -> bool {
+    // SAFETY: the object is whole.
+    unsafe {
+        let own = (*ffi::Py_TYPE(object)).tp_finalize;
+        own.is_some_and(|own| own as *const () == finalize as *const ()) && ffi::PyObject_GC_IsFinalized(object) == 0
+    }
+}
+
+/// `tp_clear`: a greenlet in an unreachable cycle. One that is still suspended is not part of any (see `traverse`), but what refers to
+/// it may be: its end comes with its last reference.
 pub(crate) unsafe extern "C-unwind" fn clear(object: *mut ffi::PyObject) -> std::ffi::c_int {
     // SAFETY: called by the collector, which holds a reference; references are taken out before they are dropped.
     unsafe {
         let greenlet: *mut PyGreenlet = object.cast();
         let state = state(greenlet);
-        if state.phase.get() == Phase::Active && !state.is_main.get() && !kill_once(greenlet) {
-            keep_for_ever(greenlet);
-        }
         if state.is_active() {
-            return 0; // suspended for ever, or its own thread will see to it
+            return 0;
         }
         if let Some(stack) = (*state.stack.get()).take() {
             give_up(state, stack);
@@ -412,13 +414,31 @@ pub(super) unsafe extern "C-unwind" fn finalize(object: *mut ffi::PyObject) {
     // SAFETY: called by CPython with a reference held.
     unsafe {
         let own = state(object.cast());
-        if own.phase.get() == Phase::Active && !own.is_main.get() && !kill_once(object.cast()) {
-            if cfg!(Py_3_15) {
-                // The collector has seen its frames, and would clear what they hold next.
-                keep_for_ever(object.cast());
-            } else {
-                own.survived_at.set(own.context.get());
-            }
+        if own.phase.get() != Phase::Active || own.is_main.get() {
+            return;
+        }
+        match kill::kill(object.cast()) {
+            kill::Outcome::Finished => {}
+            kill::Outcome::Handed => own.is_garbage.set(true),
+            kill::Outcome::Survived => keep_for_ever(object.cast()),
+        }
+    }
+}
+
+/// Ends a greenlet that a collector in another thread handed to this one, its own. The cycle that it is in is collected later.
+///
+/// # Safety
+///
+/// The GIL is held; the caller holds a reference.
+pub(super) unsafe fn finish(greenlet: *mut PyGreenlet) {
+    // SAFETY: the caller's promise; only a suspended greenlet is handed over, and its thread is the running one.
+    unsafe {
+        let own = state(greenlet);
+        if own.is_garbage.replace(false)
+            && own.phase.get() == Phase::Active
+            && matches!(kill::kill(greenlet), kill::Outcome::Survived)
+        {
+            keep_for_ever(greenlet);
         }
     }
 }

@@ -242,6 +242,7 @@ impl Thread {
             // SAFETY: the list owned the reference. Its end kills the greenlet, here in its own thread.
             unsafe {
                 let pending = Pending::take();
+                object::finish(greenlet);
                 ffi::Py_DECREF(greenlet.cast());
                 pending.restore();
             }
