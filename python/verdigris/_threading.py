@@ -7,6 +7,7 @@ it that the interpreter releases when the thread is gone, here `sentinel()`.
 """
 
 import _thread
+from weakref import WeakSet, ref
 
 from verdigris._core import getcurrent
 from verdigris.event import Event
@@ -16,8 +17,9 @@ __all__ = ["EmptyTimeout", "Lock", "Queue", "ThreadHandle", "join_all_threads", 
 
 # Handles of the running threads that the end of the program waits for.
 _joined_at_exit = set()
-# Handles of all that run; a fork ends them, all but one.
+# Handles of all that run, as threads or as what was there before; a fork ends them, all but one.
 _running = set()
+_adopted = WeakSet()
 
 
 class ThreadHandle:
@@ -41,11 +43,10 @@ class ThreadHandle:
 
     def _adopt(self, ident):
         self._ident = ident
+        _adopted.add(self)
         current = getcurrent()
         if id(current) == ident:
             # A weak reference: for the main thread and for greenlets that are not threads
-            from weakref import ref
-
             self._greenlet = ref(current)
 
     def _finished(self, _greenlet):
@@ -80,9 +81,9 @@ class ThreadHandle:
 
 def after_fork_in_child():
     """Only the thread that forked goes on, as far as the standard library is concerned."""
-    current = getcurrent()
-    for handle in list(_running):
-        if handle._greenlet is not current:
+    current = id(getcurrent())
+    for handle in [*_running, *_adopted]:
+        if handle._ident != current:
             handle._set_done()
 
 

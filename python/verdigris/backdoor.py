@@ -33,7 +33,7 @@ class BackdoorServer(StreamServer):
         with _standard_files.replaced(files):
             try:
                 try:
-                    console.interact(banner=self.banner)
+                    console.interact(banner=self.banner, exitmsg="")
                 except SystemExit:
                     pass  # leaves the console, not the program
             except OSError:

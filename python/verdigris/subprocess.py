@@ -15,6 +15,7 @@ from weakref import ref as _ref
 from verdigris import _children
 from verdigris._compat import MAC, PY311, PY313, PY314, PYPY, WIN
 from verdigris._core import fork_begins, fork_ended, getcurrent
+from verdigris._fileobjectcommon import FileObjectClosed
 from verdigris._hub_local import get_hub, get_hub_if_exists
 from verdigris._util import copy_globals
 from verdigris.event import AsyncResult
@@ -204,20 +205,20 @@ class Popen(_OriginalPopen):
         stdout = self._output.get(self.stdout) if self.stdout else None
         stderr = self._output.get(self.stderr) if self.stderr else None
 
-        left = None if endtime is None else max(endtime - _monotonic(), 0)
-        joinall(self._communicating_greenlets, timeout=left)
-        if not all(greenlet.ready() for greenlet in self._communicating_greenlets):
+        joinall(self._communicating_greenlets, timeout=_left(endtime))
+        talking = not all(greenlet.ready() for greenlet in self._communicating_greenlets)
+        if not talking:
+            for greenlet in self._communicating_greenlets:
+                error = greenlet.get()
+                if error is not None:
+                    raise error
+        if talking or self.wait(timeout=_left(endtime), _raise_exc=False) is None:
             raise TimeoutExpired(
                 self.args,
                 orig_timeout,
                 output=b"".join(stdout) if stdout else None,
                 stderr=b"".join(stderr) if stderr else None,
             )
-        for greenlet in self._communicating_greenlets:
-            error = greenlet.get()
-            if error is not None:
-                raise error
-        self.wait(timeout=None if endtime is None else max(endtime - _monotonic(), 0))
         return self._joined(stdout, self.stdout), self._joined(stderr, self.stderr)
 
     def _joined(self, chunks, stream):
@@ -280,11 +281,19 @@ def _read_all(stream, chunks):
         return error
 
 
+def _left(endtime):
+    """Seconds until then; none are left afterwards."""
+    return None if endtime is None else max(endtime - _monotonic(), 0)
+
+
 def _write_all(stream, data):
     """Writes everything to a pipe and closes it; a child that does not want it all is no error."""
     try:
         try:
-            stream.flush()
+            try:
+                stream.flush()
+            except FileObjectClosed:
+                return  # by the program, before it asked to communicate
             if data:
                 descriptor = stream.fileno()
                 write = tp_write if _os.get_blocking(descriptor) else nb_write

@@ -63,11 +63,12 @@ _original_stack_size = _thread.stack_size
 def stack_size(size=None):
     """The stack size of native threads; that of greenlets is set elsewhere. A smaller one than now is not set: all
     greenlets of a thread would have to make do with it."""
-    if size is None:
-        return _original_stack_size()
-    if size > _original_stack_size():
-        return _original_stack_size(size)
-    return _original_stack_size()
+    now = _original_stack_size()
+    if size is not None:
+        _original_stack_size(size)  # or an error that says what a size is
+        if size < now:
+            _original_stack_size(now)
+    return now
 
 
 if PY313:

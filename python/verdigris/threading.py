@@ -75,8 +75,12 @@ class _DummyThread(_stdlib._DummyThread):
         current = getcurrent()
         ident = self._ident
         active = _stdlib._active
+        # From 3.12 on, the standard library keeps something here that forgets the thread when it is dropped; kept with the link,
+        # that is when who waits for the greenlet is told, and not at once.
+        local_info = getattr(_stdlib, "_thread_local_info", None)
+        tracker = vars(local_info).pop("_track_dummy_thread_ref", None) if local_info is not None else None
 
-        def forget(_greenlet):
+        def forget(_greenlet, _tracker=tracker):
             thread = self_reference()
             if thread is not None and active.get(ident) is thread:
                 del active[ident]

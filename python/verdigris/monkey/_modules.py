@@ -144,8 +144,13 @@ def _late_ssl(original):
 
 
 def patch_subprocess():
-    """Waiting for processes, and talking to them."""
+    """Waiting for processes, and talking to them. Processes of multiprocessing are forked unless the program chooses
+    otherwise, as with gevent: what forks them since Python 3.14, a server, is talked to by what cannot wait in greenlets."""
     _patch("subprocess")
+    if _sys.version_info >= (3, 14):
+        from multiprocessing import context
+
+        context._default_context._default_context = context._concrete_contexts["fork"]
 
 
 def patch_builtins():

@@ -177,9 +177,13 @@ impl LocalObject {
         PyAttributeError::new_err(format!("'{class}' object attribute '__dict__' is read-only"))
     }
 
-    fn set(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>, value: *mut ffi::PyObject) -> PyResult<()> {
+    fn set(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>, value: *mut ffi::PyObject) -> PyResult<()> {
         let py = slf.py();
-        if name == "__dict__" {
+        let is_dict = match name.cast::<PyString>() {
+            Ok(name) => name == "__dict__",
+            Err(_) => name.eq("__dict__")?, // as Python's own `local` asks; what is no name is refused below
+        };
+        if is_dict {
             return Err(Self::read_only(slf));
         }
         let dict = Self::dict(slf)?;
@@ -244,11 +248,11 @@ impl LocalObject {
         )))
     }
 
-    fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         Self::set(slf, name, value.as_ptr())
     }
 
-    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
         Self::set(slf, name, std::ptr::null_mut())
     }
 
