@@ -31,7 +31,7 @@ FOR_PYTHON := VIRTUAL_ENV=$(VENV) PYO3_PYTHON=$(BIN)/python CARGO_TARGET_DIR=$(T
 WHEELS := $(TARGET)/py$(TAG)/wheels
 
 .DEFAULT_GOAL := help
-.PHONY: help bench demo test test-rust test-python build conformance lint format asan clean
+.PHONY: help bench bench-loop demo test test-rust test-python build conformance lint format asan clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,9 @@ conformance: build $(VENV)-conformance/.ready  ## greenlet's, gevent's and CPyth
 	@$(FOR_PYTHON) $(BIN)/maturin build --quiet --profile $(PROFILE) --interpreter $(BIN)/python --out $(WHEELS)
 	@$(VENV)-conformance/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/*.whl
 	@$(VENV)-conformance/bin/python tests/conformance/run.py $(CONFORMANCE_FLAGS)
+
+bench-loop:  ## the event loop alternately with C libev, which must be installed (libev-dev) (BENCH_FLAGS="--rounds 5 timers")
+	@CARGO_TARGET_DIR=$(TARGET)/libev cargo run --quiet --release --manifest-path benchmarks/libev/Cargo.toml -- $(BENCH_FLAGS)
 
 asan: build  ## the tests of the Python package under AddressSanitizer
 	@echo "» AddressSanitizer on $$($(BIN)/python -VV)"
