@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::backend::{Backend, Script, Scripted};
 use crate::child::Children;
 use crate::clock::{Clock, ManualClock, Now};
+use crate::deadlines::Deadlines;
 use crate::fds::Fds;
-use crate::heap::Heap;
+use crate::heap::Node;
 use crate::internal::Internals;
 use crate::pending::Pending;
 use crate::remote::{Remote, Shared, make_wakeup};
@@ -19,14 +20,16 @@ use crate::watchers::Groups;
 use crate::{Break, Flags, Result, SoonKey};
 
 /// gevent's and CPython's default switch interval.
-const SWITCH_INTERVAL_NS: i64 = 5_000_000;
+fn switch_interval_ns() -> i64 {
+    5_000_000
+}
 
 /// An event loop whose watchers and waits carry a payload `T` each.
 pub struct Loop<T> {
     pub(crate) slab: Slab<T>,
-    pub(crate) timers: Heap,
+    pub(crate) timers: Deadlines,
     /// By wall time.
-    pub(crate) periodics: Heap,
+    pub(crate) periodics: Deadlines,
     pub(crate) fds: Fds,
     pub(crate) groups: Groups,
     pub(crate) signals: Signals,
@@ -48,7 +51,7 @@ pub struct Loop<T> {
     pub(crate) guard_signals: bool,
     /// The wait that is out is the first of two.
     pub(crate) in_first_stage: bool,
-    pub(crate) switch_interval_ns: i64,
+    pub(crate) switch_interval_ns: fn() -> i64,
     pub(crate) timeout_collect_ns: i64,
     pub(crate) io_collect_ns: i64,
     /// When the last poll began.
@@ -62,6 +65,7 @@ pub struct Loop<T> {
     suspended_at_ns: i64,
     /// Kept to be used again.
     pub(crate) expired: Vec<u32>,
+    pub(crate) due: Vec<Node>,
     pub(crate) queued: Vec<T>,
 }
 
@@ -101,8 +105,8 @@ impl<T> Loop<T> {
         crate::backend::fork::watch();
         Loop {
             slab: Slab::new(),
-            timers: Heap::new(),
-            periodics: Heap::new(),
+            timers: Deadlines::new(),
+            periodics: Deadlines::new(),
             fds: Fds::default(),
             groups: Groups::default(),
             signals: Signals::default(),
@@ -121,7 +125,7 @@ impl<T> Loop<T> {
             iteration: 0,
             guard_signals: false,
             in_first_stage: false,
-            switch_interval_ns: SWITCH_INTERVAL_NS,
+            switch_interval_ns,
             timeout_collect_ns: 0,
             io_collect_ns: 0,
             last_poll_ns: i64::MIN / 2,
@@ -131,6 +135,7 @@ impl<T> Loop<T> {
             fork_watchers_due: false,
             suspended_at_ns: 0,
             expired: Vec::new(),
+            due: Vec::new(),
             queued: Vec::new(),
         }
     }
@@ -162,9 +167,10 @@ impl<T: Copy> Loop<T> {
         self.soon.len()
     }
 
-    /// How long the run-soon pass may take before I/O is looked at again (5 ms at first).
-    pub fn set_switch_interval_ns(&mut self, interval_ns: i64) {
-        self.switch_interval_ns = interval_ns.max(0);
+    /// Who says how long the run-soon pass may take before I/O is looked at again (5 ms at first). Asked after every 50
+    /// entries of a pass; must not use the loop.
+    pub fn set_switch_interval(&mut self, interval_ns: fn() -> i64) {
+        self.switch_interval_ns = interval_ns;
     }
 
     // ---- what keeps it running

@@ -71,25 +71,35 @@ pub(crate) struct Fds {
 }
 
 impl Fds {
+    #[inline]
     pub(crate) fn slot(&mut self, fd: i32) -> Option<&mut Slot> {
         self.slots.get_mut(usize::try_from(fd).ok()?)
     }
 
+    #[inline]
     pub(crate) fn get(&self, fd: i32) -> Option<&Slot> {
         self.slots.get(usize::try_from(fd).ok()?)
     }
 
+    #[inline]
     pub(crate) fn slot_or_new(&mut self, fd: i32) -> Result<&mut Slot> {
         let place = usize::try_from(fd).map_err(|_| Error::NegativeFd(fd))?;
         if place >= self.slots.len() {
-            if place >= UNCHECKED && !is_open(fd) {
-                return Err(Error::System(libc::EBADF));
-            }
-            self.slots.resize((place + 1).next_power_of_two().max(64), EMPTY);
+            self.grow(fd, place)?;
         }
         Ok(&mut self.slots[place])
     }
 
+    #[cold]
+    fn grow(&mut self, fd: i32, place: usize) -> Result<()> {
+        if place >= UNCHECKED && !is_open(fd) {
+            return Err(Error::System(libc::EBADF));
+        }
+        self.slots.resize((place + 1).next_power_of_two().max(64), EMPTY);
+        Ok(())
+    }
+
+    #[inline]
     pub(crate) fn mark_changed(&mut self, fd: i32, also: u8) {
         let Some(slot) = self.slot(fd) else { return };
         let known = slot.flags & CHANGED != 0;
@@ -111,6 +121,7 @@ impl Fds {
 impl<T: Copy> Loop<T> {
     // ---- the list of what watches an fd
 
+    #[inline]
     pub(crate) fn link_io(&mut self, index: u32) {
         let Kind::Io { fd, .. } = self.slab[index].kind else {
             return;
@@ -127,6 +138,7 @@ impl<T: Copy> Loop<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn unlink_io(&mut self, index: u32) {
         let Kind::Io { fd, next, previous, .. } = self.slab[index].kind else {
             return;
@@ -146,6 +158,7 @@ impl<T: Copy> Loop<T> {
     }
 
     /// Starts an io watcher (not a wait).
+    #[inline]
     pub(crate) fn start_io(&mut self, index: u32) -> Result<()> {
         let Kind::Io { fd, ref mut fresh, .. } = self.slab[index].kind else {
             return Err(Error::WrongKind);
@@ -158,6 +171,7 @@ impl<T: Copy> Loop<T> {
     }
 
     /// Takes a watcher or wait off its fd.
+    #[inline]
     pub(crate) fn stop_io(&mut self, index: u32) {
         let Kind::Io { fd, .. } = self.slab[index].kind else {
             return;
@@ -167,6 +181,7 @@ impl<T: Copy> Loop<T> {
     }
 
     /// Somebody wants less of this fd: the kernel may have to know, unless it is a socket watched by edge.
+    #[inline]
     pub(crate) fn note_less(&mut self, fd: i32) {
         if self.fds.get(fd).is_some_and(|slot| slot.kernel & EDGE == 0) {
             self.fds.mark_changed(fd, 0);

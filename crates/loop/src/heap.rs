@@ -1,43 +1,60 @@
-//! Deadlines in order: a 4-ary heap (LV-D1), FIFO among equal deadlines (DD-03).
+//! A 4-ary heap of deadlines (LV-D1): the storage behind `deadlines`.
 //!
 //! ```text
 //!   lines       [. . . root] [child child child child] [grandchildren of the first child] ...
-//!   positions   id -> place in the lines
+//!   records     id -> its deadline, and its place in the lines
 //! ```
 //!
 //! Four children and not two: the tree is half as deep, and the four children of a node are one cache line.
-//! The positions are an array of their own instead of a field in the watcher, because moving a node writes one, and
-//! four bytes per watcher stay in the cache where the watchers themselves do not.
+//! The records are an array of their own instead of fields of the watcher, because moving a node writes one, and
+//! sixteen bytes per watcher stay in the cache where the watchers themselves do not.
 //!
 //! A node is one number: the deadline, then a running number, then the id. So equal deadlines are ordered by their
-//! start (libev leaves that to luck, LV-Q05), and a comparison is one without a branch. The running number has 32 bits;
-//! when it has run out, the nodes are numbered anew in their order.
+//! start (libev leaves that to luck, LV-Q05), and a comparison is one without a branch.
 
-const ROOT: usize = 3;
+pub(crate) const ROOT: usize = 3;
 const ARITY: usize = 4;
-const ABSENT: u32 = u32::MAX;
+/// In a record: not here.
+pub(crate) const ABSENT: u32 = u32::MAX;
 
 /// Deadline (the high 64 bits), running number (the next 32), id (the low 32).
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Node(u128);
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Node(u128);
 
 /// Later than every node: fills the places that are none.
 const NOWHERE: Node = Node(u128::MAX);
 
 impl Node {
-    fn new(at: i64, sequence: u32, id: u32) -> Node {
+    #[inline]
+    pub(crate) fn new(at: i64, sequence: u32, id: u32) -> Node {
         // Flipping the sign bit makes the order of signed numbers that of unsigned ones.
         let at = (at as u64) ^ (1 << 63);
         Node(u128::from(at) << 64 | u128::from(sequence) << 32 | u128::from(id))
     }
 
-    fn at(self) -> i64 {
+    #[inline]
+    pub(crate) fn at(self) -> i64 {
         ((self.0 >> 64) as u64 ^ (1 << 63)) as i64
     }
 
-    fn id(self) -> u32 {
+    #[inline]
+    pub(crate) fn sequence(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    #[inline]
+    pub(crate) fn id(self) -> u32 {
         self.0 as u32
     }
+}
+
+/// What is known of an id.
+#[derive(Copy, Clone)]
+pub(crate) struct Record {
+    pub(crate) at: i64,
+    pub(crate) sequence: u32,
+    /// The place of its node, or `ABSENT`, or what `deadlines` says.
+    pub(crate) position: u32,
 }
 
 /// Four siblings.
@@ -45,14 +62,12 @@ impl Node {
 #[repr(align(64))]
 struct Line([Node; ARITY]);
 
-/// Deadlines of ids, the earliest first.
+/// The nodes. Whoever moves one writes its place into its record.
 pub(crate) struct Heap {
     /// The places after the last node hold `NOWHERE`.
     lines: Vec<Line>,
     /// One more than the place of the last node.
     end: usize,
-    positions: Vec<u32>,
-    sequence: u32,
 }
 
 impl Heap {
@@ -60,8 +75,6 @@ impl Heap {
         Heap {
             lines: vec![Line([NOWHERE; ARITY])],
             end: ROOT,
-            positions: Vec::new(),
-            sequence: 0,
         }
     }
 
@@ -69,82 +82,114 @@ impl Heap {
         self.end - ROOT
     }
 
-    /// The earliest deadline.
-    pub(crate) fn first_at(&self) -> Option<i64> {
-        (self.end > ROOT).then(|| self.node(ROOT).at())
+    /// The earliest node.
+    #[inline]
+    pub(crate) fn first(&self) -> Option<Node> {
+        (self.end > ROOT).then(|| self.node(ROOT))
     }
 
-    /// The earliest entry if its deadline is strictly before `now` (LV-T3): it stays in the heap.
-    pub(crate) fn due(&self, now: i64) -> Option<(u32, i64)> {
-        let first = self.node(ROOT);
-        (self.end > ROOT && first.at() < now).then(|| (first.id(), first.at()))
+    #[inline]
+    pub(crate) fn node(&self, position: usize) -> Node {
+        self.lines[position / ARITY].0[position % ARITY]
     }
 
-    /// The deadline of `id`.
-    pub(crate) fn at(&self, id: u32) -> Option<i64> {
-        self.position(id).map(|position| self.node(position).at())
+    pub(crate) fn push(&mut self, node: Node, records: &mut [Record]) {
+        self.append(node);
+        self.sift_up(self.end - 1, node, records);
     }
 
-    /// Adds `id`, which must not be in the heap.
-    pub(crate) fn push(&mut self, id: u32, at: i64) {
-        debug_assert!(self.position(id).is_none(), "an id is in the heap once");
-        if self.positions.len() <= id as usize {
-            self.positions.resize(id as usize + 1, ABSENT);
-        }
-        let node = Node::new(at, self.next_sequence(), id);
-        if self.end == self.lines.len() * ARITY {
-            self.lines.push(Line([NOWHERE; ARITY]));
-        }
-        self.end += 1;
-        self.sift_up(self.end - 1, node);
-    }
-
-    /// Takes `id` out; its deadline.
-    pub(crate) fn remove(&mut self, id: u32) -> Option<i64> {
-        let hole = self.position(id)?;
-        let at = self.node(hole).at();
-        self.positions[id as usize] = ABSENT;
+    /// Takes the node at a place out.
+    pub(crate) fn remove(&mut self, hole: usize, records: &mut [Record]) {
         self.end -= 1;
         let last = self.node(self.end);
         *self.node_mut(self.end) = NOWHERE;
         if hole < self.end {
-            self.settle(hole, last);
+            self.settle(hole, last, records);
         }
-        if self.end + 2 * ARITY < self.lines.len() * ARITY {
-            self.lines.pop();
-        }
-        Some(at)
+        self.trim();
     }
 
-    /// Gives `id` a new deadline, as if it had been removed and pushed.
-    pub(crate) fn update(&mut self, id: u32, at: i64) {
-        match self.position(id) {
-            Some(position) => {
-                let node = Node::new(at, self.next_sequence(), id);
-                self.settle(position, node);
-            }
-            None => self.push(id, at),
+    /// Puts `node` into the hole at `position`, or where it belongs instead.
+    pub(crate) fn settle(&mut self, position: usize, node: Node, records: &mut [Record]) {
+        if position > ROOT && node < self.node(parent(position)) {
+            self.sift_up(position, node, records);
+        } else {
+            self.sift_down(position, node, records);
         }
+    }
+
+    /// How many nodes are before `now`, as far as `limit`.
+    pub(crate) fn count_before(&self, now: i64, limit: usize) -> usize {
+        self.count_below(ROOT, now, limit)
+    }
+
+    fn count_below(&self, position: usize, now: i64, limit: usize) -> usize {
+        if position >= self.end || self.node(position).at() >= now {
+            return 0;
+        }
+        let mut found = 1;
+        for child in first_child(position)..first_child(position) + ARITY {
+            if found >= limit {
+                break;
+            }
+            found += self.count_below(child, now, limit - found);
+        }
+        found
+    }
+
+    /// Adds a node without order: `rebuild` must follow.
+    pub(crate) fn append(&mut self, node: Node) {
+        if self.end == self.lines.len() * ARITY {
+            self.lines.push(Line([NOWHERE; ARITY]));
+        }
+        *self.node_mut(self.end) = node;
+        self.end += 1;
+    }
+
+    /// Keeps what `keep` returns of each node, in any order: `rebuild` must follow.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(Node) -> Option<Node>) {
+        let mut kept = ROOT;
+        for position in ROOT..self.end {
+            if let Some(node) = keep(self.node(position)) {
+                *self.node_mut(kept) = node;
+                kept += 1;
+            }
+        }
+        for position in kept..self.end {
+            *self.node_mut(position) = NOWHERE;
+        }
+        self.end = kept;
+        self.trim();
+    }
+
+    /// Makes a heap of nodes in any order, in linear time.
+    pub(crate) fn rebuild(&mut self, records: &mut [Record]) {
+        if self.end > ROOT + 1 {
+            for position in (ROOT..=parent(self.end - 1)).rev() {
+                self.sift_down_unrecorded(position);
+            }
+        }
+        for position in ROOT..self.end {
+            records[self.node(position).id() as usize].position = position as u32;
+        }
+    }
+
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (usize, Node)> + '_ {
+        (ROOT..self.end).map(|position| (position, self.node(position)))
     }
 
     /// Adds `by` to every deadline: the order does not change (LV-R17).
     pub(crate) fn shift_all(&mut self, by: i64) {
         for position in ROOT..self.end {
             let node = self.node(position);
-            let shifted = Node::new(node.at().saturating_add(by), (node.0 >> 32) as u32, node.id());
-            *self.node_mut(position) = shifted;
+            *self.node_mut(position) = Node::new(node.at().saturating_add(by), node.sequence(), node.id());
         }
     }
 
-    pub(crate) fn ids(&self) -> impl Iterator<Item = u32> + '_ {
-        (ROOT..self.end).map(|position| self.node(position).id())
-    }
-
     /// Checks what must always hold (LV-R20).
-    pub(crate) fn verify(&self) -> Result<(), String> {
-        for position in ROOT..self.end {
-            let node = self.node(position);
-            if self.position(node.id()) != Some(position) {
+    pub(crate) fn verify(&self, records: &[Record]) -> Result<(), String> {
+        for (position, node) in self.nodes() {
+            if records[node.id() as usize].position as usize != position {
                 return Err(format!("heap: id {} is at {position}, recorded elsewhere", node.id()));
             }
             if position > ROOT && node < self.node(parent(position)) {
@@ -154,90 +199,71 @@ impl Heap {
         if (self.end..self.lines.len() * ARITY).any(|position| self.node(position) != NOWHERE) {
             return Err("heap: a node after the last".into());
         }
-        let recorded = self.positions.iter().filter(|&&position| position != ABSENT).count();
-        if recorded != self.len() {
-            return Err(format!("heap: {recorded} positions for {} nodes", self.len()));
-        }
         Ok(())
     }
 
-    fn next_sequence(&mut self) -> u32 {
-        if self.sequence == u32::MAX {
-            self.renumber();
-        }
-        self.sequence += 1;
-        self.sequence
-    }
-
-    /// Numbers the nodes anew; sorted, they are a heap.
-    fn renumber(&mut self) {
-        let mut nodes: Vec<Node> = (ROOT..self.end).map(|position| self.node(position)).collect();
-        nodes.sort_unstable();
-        for (sequence, node) in nodes.iter().enumerate() {
-            self.place(ROOT + sequence, Node::new(node.at(), sequence as u32, node.id()));
-        }
-        self.sequence = nodes.len() as u32;
-    }
-
-    fn position(&self, id: u32) -> Option<usize> {
-        match self.positions.get(id as usize) {
-            Some(&position) if position != ABSENT => Some(position as usize),
-            _ => None,
-        }
-    }
-
-    /// Puts `node` into the hole at `position`, or where it belongs instead.
-    fn settle(&mut self, position: usize, node: Node) {
-        if position > ROOT && node < self.node(parent(position)) {
-            self.sift_up(position, node);
-        } else {
-            self.sift_down(position, node);
-        }
-    }
-
-    fn sift_up(&mut self, mut hole: usize, node: Node) {
+    fn sift_up(&mut self, mut hole: usize, node: Node, records: &mut [Record]) {
         while hole > ROOT {
             let above = parent(hole);
             if node >= self.node(above) {
                 break;
             }
-            self.place(hole, self.node(above));
+            self.place(hole, self.node(above), records);
             hole = above;
         }
-        self.place(hole, node);
+        self.place(hole, node, records);
     }
 
-    fn sift_down(&mut self, mut hole: usize, node: Node) {
-        loop {
-            let first = first_child(hole);
-            if first >= self.end {
-                break;
-            }
-            // Places after the last node are later than all, so all four can be compared.
-            let Line([a, b, c, d]) = self.lines[first / ARITY];
-            let (ab, left) = if b < a { (b, 1) } else { (a, 0) };
-            let (cd, right) = if d < c { (d, 3) } else { (c, 2) };
-            let (least, offset) = if cd < ab { (cd, right) } else { (ab, left) };
-            if least >= node {
-                break;
-            }
-            self.place(hole, least);
-            hole = first + offset;
+    fn sift_down(&mut self, mut hole: usize, node: Node, records: &mut [Record]) {
+        while let Some((least, position)) = self.least_child(hole)
+            && least < node
+        {
+            self.place(hole, least, records);
+            hole = position;
         }
-        self.place(hole, node);
+        self.place(hole, node, records);
     }
 
-    fn node(&self, position: usize) -> Node {
-        self.lines[position / ARITY].0[position % ARITY]
+    fn sift_down_unrecorded(&mut self, mut hole: usize) {
+        let node = self.node(hole);
+        while let Some((least, position)) = self.least_child(hole)
+            && least < node
+        {
+            *self.node_mut(hole) = least;
+            hole = position;
+        }
+        *self.node_mut(hole) = node;
     }
 
+    #[inline]
+    fn least_child(&self, position: usize) -> Option<(Node, usize)> {
+        let first = first_child(position);
+        if first >= self.end {
+            return None;
+        }
+        // Places after the last node are later than all, so all four can be compared.
+        let Line([a, b, c, d]) = self.lines[first / ARITY];
+        let (ab, left) = if b < a { (b, 1) } else { (a, 0) };
+        let (cd, right) = if d < c { (d, 3) } else { (c, 2) };
+        let (least, offset) = if cd < ab { (cd, right) } else { (ab, left) };
+        Some((least, first + offset))
+    }
+
+    #[inline]
     fn node_mut(&mut self, position: usize) -> &mut Node {
         &mut self.lines[position / ARITY].0[position % ARITY]
     }
 
-    fn place(&mut self, position: usize, node: Node) {
+    #[inline]
+    fn place(&mut self, position: usize, node: Node, records: &mut [Record]) {
         *self.node_mut(position) = node;
-        self.positions[node.id() as usize] = position as u32;
+        records[node.id() as usize].position = position as u32;
+    }
+
+    /// Gives back lines that hold nothing; one is kept.
+    fn trim(&mut self) {
+        let needed = self.end.div_ceil(ARITY) + 1;
+        self.lines.truncate(needed);
     }
 }
 
@@ -251,113 +277,17 @@ fn first_child(position: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
     use super::*;
 
     /// LV-D1: a node of 16 bytes, and children that share a cache line.
     #[test]
     fn four_children_share_a_cache_line() {
         assert_eq!((size_of::<Node>(), size_of::<Line>(), align_of::<Line>()), (16, 64, 64));
+        assert_eq!(size_of::<Record>(), 16);
         for position in ROOT..200 {
             assert_eq!(first_child(position) % ARITY, 0);
             for child in first_child(position)..first_child(position) + ARITY {
                 assert_eq!(parent(child), position);
-            }
-        }
-    }
-
-    /// DD-03: equal deadlines come out in the order they went in.
-    #[test]
-    fn equal_deadlines_are_first_in_first_out() {
-        let mut heap = Heap::new();
-        for id in 0..100 {
-            heap.push(id, 7);
-        }
-        for id in 0..100 {
-            assert_eq!(heap.due(8), Some((id, 7)));
-            heap.remove(id);
-        }
-        assert_eq!(heap.len(), 0);
-    }
-
-    /// LV-T3: strictly before.
-    #[test]
-    fn due_means_strictly_before_now() {
-        let mut heap = Heap::new();
-        heap.push(0, 10);
-        assert_eq!(heap.due(10), None);
-        assert_eq!(heap.due(11), Some((0, 10)));
-    }
-
-    /// The running number runs out in the middle of equal deadlines.
-    #[test]
-    fn numbered_anew() {
-        let mut heap = Heap::new();
-        heap.sequence = u32::MAX - 50;
-        for id in 0..100 {
-            heap.push(id, 7);
-        }
-        heap.push(100, 6);
-        assert_eq!(heap.verify(), Ok(()));
-        assert_eq!(heap.remove(100), Some(6));
-        for id in 0..100 {
-            assert_eq!(heap.due(8), Some((id, 7)));
-            heap.remove(id);
-        }
-    }
-
-    /// The extreme deadlines are ordered like all others.
-    #[test]
-    fn extreme_deadlines() {
-        let mut heap = Heap::new();
-        for (id, at) in [(0, i64::MAX), (1, 0), (2, i64::MIN), (3, -1)] {
-            heap.push(id, at);
-        }
-        for (id, at) in [(2, i64::MIN), (3, -1), (1, 0)] {
-            assert_eq!(heap.due(1), Some((id, at)));
-            heap.remove(id);
-        }
-        assert_eq!((heap.due(i64::MAX), heap.first_at()), (None, Some(i64::MAX)));
-    }
-
-    proptest! {
-        /// LV-D1, LV-D2: random pushes, updates and removals against an ordered map.
-        #[test]
-        fn behaves_like_an_ordered_map(steps in prop::collection::vec((0u8..4, 0u32..40, -20i64..20), 1..400)) {
-            let mut heap = Heap::new();
-            let mut model: BTreeMap<(i64, u64), u32> = BTreeMap::new();
-            let mut where_is: BTreeMap<u32, (i64, u64)> = BTreeMap::new();
-            for (sequence, (action, id, at)) in steps.into_iter().enumerate() {
-                let sequence = sequence as u64;
-                match action {
-                    0 | 1 => {
-                        if let Some(old) = where_is.insert(id, (at, sequence)) {
-                            model.remove(&old);
-                        }
-                        model.insert((at, sequence), id);
-                        heap.update(id, at);
-                    }
-                    2 => {
-                        let old = where_is.remove(&id);
-                        if let Some(old) = old {
-                            model.remove(&old);
-                        }
-                        prop_assert_eq!(heap.remove(id), old.map(|(at, _)| at));
-                    }
-                    _ => {
-                        if let Some((&(at, sequence), &id)) = model.iter().next() {
-                            prop_assert_eq!(heap.due(i64::MAX), Some((id, at)));
-                            model.remove(&(at, sequence));
-                            where_is.remove(&id);
-                            heap.remove(id);
-                        }
-                    }
-                }
-                prop_assert_eq!(heap.first_at(), model.keys().next().map(|key| key.0));
-                prop_assert_eq!(heap.verify(), Ok(()));
             }
         }
     }

@@ -53,6 +53,7 @@
 mod backend;
 mod child;
 mod clock;
+mod deadlines;
 mod error;
 mod event_loop;
 mod events;

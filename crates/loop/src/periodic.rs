@@ -126,7 +126,7 @@ impl<T: Copy> Loop<T> {
     }
 
     /// The monotonic time at which the first periodic is due, as far as is known now.
-    pub(crate) fn first_periodic_ns(&self) -> i64 {
+    pub(crate) fn first_periodic_ns(&mut self) -> i64 {
         match self.periodics.first_at() {
             Some(at) => self
                 .now

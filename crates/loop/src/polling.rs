@@ -36,7 +36,7 @@ impl<T: Copy> Loop<T> {
     }
 
     /// Whether something was added since a wait was handed out, so that it would sleep too long: drop it and call `next`.
-    pub fn is_stale(&self, wait: &Wait) -> bool {
+    pub fn is_stale(&mut self, wait: &Wait) -> bool {
         self.run.phase != Phase::Blocked || self.has_news() || self.first_due_ns() < wait.until_ns
     }
 
@@ -100,6 +100,9 @@ impl<T: Copy> Loop<T> {
         }
         self.update_time();
         let now = self.now.monotonic_ns;
+        if self.timers.has_due_newcomer(now) {
+            return at_once;
+        }
         let until = self.first_due_ns().min(now.saturating_add(LONGEST_WAIT_NS));
         // One more, because due means strictly before now.
         let wait = until.saturating_sub(now).saturating_add(1).min(LONGEST_WAIT_NS);
@@ -113,18 +116,18 @@ impl<T: Copy> Loop<T> {
     }
 
     /// The monotonic time at which the first timer or periodic is due.
-    fn first_due_ns(&self) -> i64 {
-        self.timers.first_at().unwrap_or(i64::MAX).min(self.first_periodic_ns())
+    fn first_due_ns(&mut self) -> i64 {
+        let periodic = self.first_periodic_ns();
+        self.timers.first_at().unwrap_or(i64::MAX).min(periodic)
     }
 
     /// Whether there is something to do without waiting for anything.
     pub(crate) fn has_news(&self) -> bool {
         self.active <= 0
-            || self.soon.len() > 0
+            || self.has_soon()
             || self.pending.any()
             || self.breaking != Break::Cancel
             || self.fds.has_changes()
-            || self.shared.has_queued()
     }
 
     fn absorb_sleeper(&mut self, sleeper: Sleeper, errno: Option<i32>) {

@@ -86,10 +86,10 @@ pub(crate) enum Phase {
 pub(crate) struct Run {
     pub(crate) mode: Mode,
     pub(crate) phase: Phase,
-    /// In the run-soon pass: how many ran, and until when it may go on.
+    /// In the run-soon pass: how many ran, and since when.
     pub(crate) in_soon: bool,
     pub(crate) soon_count: u32,
-    pub(crate) soon_deadline_ns: i64,
+    pub(crate) soon_begun_ns: i64,
 }
 
 impl Run {
@@ -98,7 +98,7 @@ impl Run {
         phase: Phase::Outside,
         in_soon: false,
         soon_count: 0,
-        soon_deadline_ns: 0,
+        soon_begun_ns: 0,
     };
 }
 
@@ -288,6 +288,9 @@ impl<T: Copy> Loop<T> {
                 self.feed_index(self.groups.fork[place], Events::FORK);
             }
             self.run.phase = Phase::Fork;
+        } else if self.breaking == Break::Cancel && self.groups.prepare.is_empty() && !self.has_soon() {
+            // Nothing runs before the poll, so nothing can be added there.
+            self.run.phase = Phase::Poll;
         } else {
             self.queue_prepare();
             self.run.phase = Phase::Prepare;

@@ -54,6 +54,7 @@ impl<T: Copy> Slab<T> {
         self.live
     }
 
+    #[inline]
     pub(crate) fn insert(&mut self, kind: Kind, flags: u8, priority: i8, data: T) -> u32 {
         self.live += 1;
         if let Some(entry) = self.entries.get_mut(self.free as usize) {
@@ -81,6 +82,7 @@ impl<T: Copy> Slab<T> {
     }
 
     /// Frees the place; its old keys are worth nothing from now on.
+    #[inline]
     pub(crate) fn remove(&mut self, index: u32) -> Option<(Kind, T)> {
         let entry = self.entries.get_mut(index as usize)?;
         if matches!(entry.kind, Kind::Vacant { .. }) {
@@ -94,11 +96,27 @@ impl<T: Copy> Slab<T> {
         Some((kind, entry.data))
     }
 
+    /// Frees a timer that is not pending, if this is one: its flags, and its payload. The most frequent way to go.
+    #[inline]
+    pub(crate) fn remove_timer(&mut self, index: u32) -> Option<(u8, T)> {
+        let entry = self.entries.get_mut(index as usize)?;
+        if entry.pending != 0 || !matches!(entry.kind, Kind::Timer { .. }) {
+            return None;
+        }
+        entry.kind = Kind::Vacant { next: self.free };
+        entry.generation = entry.generation.wrapping_add(1).max(1);
+        self.free = index;
+        self.live -= 1;
+        Some((std::mem::take(&mut entry.flags), entry.data))
+    }
+
+    #[inline]
     pub(crate) fn key(&self, index: u32) -> Key {
         Key::new(index, self[index].generation)
     }
 
     /// The index behind a key, if it is still the same thing.
+    #[inline]
     pub(crate) fn find(&self, key: Key) -> Option<u32> {
         let entry = self.entries.get(key.index() as usize)?;
         let same = entry.generation == key.generation() && !matches!(entry.kind, Kind::Vacant { .. });
@@ -117,12 +135,14 @@ impl<T: Copy> Slab<T> {
 
 impl<T> std::ops::Index<u32> for Slab<T> {
     type Output = Entry<T>;
+    #[inline]
     fn index(&self, index: u32) -> &Entry<T> {
         &self.entries[index as usize]
     }
 }
 
 impl<T> std::ops::IndexMut<u32> for Slab<T> {
+    #[inline]
     fn index_mut(&mut self, index: u32) -> &mut Entry<T> {
         &mut self.entries[index as usize]
     }

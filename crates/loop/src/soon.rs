@@ -89,7 +89,7 @@ impl<T: Copy> Loop<T> {
     pub(crate) fn begin_soon(&mut self) {
         self.run.in_soon = true;
         self.run.soon_count = 0;
-        self.run.soon_deadline_ns = self.now.monotonic_ns.saturating_add(self.switch_interval_ns);
+        self.run.soon_begun_ns = self.now.monotonic_ns;
     }
 
     pub(crate) fn next_soon(&mut self) -> Option<T> {
@@ -114,12 +114,18 @@ impl<T: Copy> Loop<T> {
         }
         if count >= SOON_GROUP && count.is_multiple_of(SOON_GROUP) {
             self.update_time();
-            if self.now.monotonic_ns >= self.run.soon_deadline_ns {
+            let deadline_ns = self.run.soon_begun_ns.saturating_add((self.switch_interval_ns)());
+            if self.now.monotonic_ns >= deadline_ns {
                 self.run.in_soon = false;
                 return false;
             }
         }
         true
+    }
+
+    /// Whether a pass would run anything.
+    pub(crate) fn has_soon(&self) -> bool {
+        self.soon.len() > 0 || self.shared.has_queued()
     }
 
     /// Moves what other threads queued to the end of the queue.

@@ -86,24 +86,30 @@ impl<T: Copy> Loop<T> {
     /// Feeds what is due: collected in order of the deadlines, fed in reverse, so that it runs in order (LV-Q04).
     pub(crate) fn expire_timers(&mut self) {
         let now = self.now.monotonic_ns;
-        let Some((first, _)) = self.timers.due(now) else { return };
+        let mut due = std::mem::take(&mut self.due);
+        self.timers.take_due(now, &mut due);
+        if due.is_empty() {
+            self.due = due;
+            return;
+        }
         let mut expired = std::mem::take(&mut self.expired);
-        let mut next = Some((first, self.timers.at(first).unwrap_or(now)));
-        while let Some((index, at)) = next {
+        for node in due.drain(..) {
+            let index = node.id();
             if matches!(self.slab[index].kind, Kind::Stat(_)) {
                 self.expire_stat(index);
             } else {
-                self.expire_one(index, at, now);
+                self.expire_one(index, node.at(), now);
                 expired.push(index);
             }
-            next = self.timers.due(now);
         }
+        self.due = due;
         for index in expired.drain(..).rev() {
             self.feed_index(index, Events::TIMER);
         }
         self.expired = expired;
     }
 
+    /// Of a timer that has just been taken out.
     fn expire_one(&mut self, index: u32, at: i64, now: i64) {
         let entry = &mut self.slab[index];
         if entry.has(ONE_SHOT) {
@@ -113,10 +119,15 @@ impl<T: Copy> Loop<T> {
             self.end_wait(index);
             return;
         }
-        match entry.kind {
+        match &mut entry.kind {
             // On time the phase is kept; what was missed is not caught up with (LV-T4, LV-T5).
-            Kind::Timer { repeat_ns, .. } if repeat_ns > 0 => {
-                self.timers.update(index, at.saturating_add(repeat_ns).max(now));
+            Kind::Timer { repeat_ns, .. } if *repeat_ns > 0 => {
+                let next = at.saturating_add(*repeat_ns).max(now);
+                self.timers.push(index, next);
+            }
+            Kind::Timer { remaining_ns, .. } => {
+                *remaining_ns = at.saturating_sub(now);
+                self.stop_index(index);
             }
             _ => self.stop_index(index),
         }

@@ -221,6 +221,7 @@ impl<T: Copy> Loop<T> {
     // ---- by index
 
     /// The index of a watcher (one-shot waits have only `cancel`).
+    #[inline]
     pub(crate) fn watcher(&self, key: Key) -> Result<u32> {
         match self.slab.find(key) {
             Some(index) if !self.slab[index].has(ONE_SHOT) => Ok(index),
@@ -229,6 +230,7 @@ impl<T: Copy> Loop<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn feed_index(&mut self, index: u32, revents: Events) {
         let entry = &mut self.slab[index];
         let level = level(entry.priority);
@@ -239,6 +241,7 @@ impl<T: Copy> Loop<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn clear_index(&mut self, index: u32) -> Events {
         let entry = &mut self.slab[index];
         match std::mem::take(&mut entry.pending) {
@@ -257,7 +260,15 @@ impl<T: Copy> Loop<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn cancel_index(&mut self, index: u32) -> Option<T> {
+        if let Some((flags, data)) = self.slab.remove_timer(index) {
+            if flags & ACTIVE != 0 {
+                self.timers.remove(index);
+                self.active -= i64::from(flags & UNCOUNTED == 0);
+            }
+            return Some(data);
+        }
         self.stop_index(index);
         self.slab.remove(index).map(|(_, data)| data)
     }
@@ -305,7 +316,9 @@ impl<T: Copy> Loop<T> {
         match &mut entry.kind {
             Kind::Vacant { .. } => {}
             Kind::Io { .. } => {
-                self.timers.remove(index);
+                if entry.flags & ONE_SHOT != 0 {
+                    self.timers.remove(index);
+                }
                 self.stop_io(index);
             }
             Kind::Timer { remaining_ns, .. } => {

@@ -430,7 +430,7 @@ struct Pair {
 impl Pair {
     fn new() -> Pair {
         let (mut real, script) = Loop::scripted().unwrap();
-        real.set_switch_interval_ns(i64::MAX);
+        real.set_switch_interval(|| i64::MAX);
         for fd in 10..12 {
             real.adopt(fd).unwrap();
         }

@@ -571,6 +571,25 @@ fn the_run_soon_pass() {
     assert_eq!(event_loop.active_count(), 0);
 }
 
+/// GV-32: how long a pass may take is asked each time.
+#[test]
+fn the_switch_interval() {
+    let (mut event_loop, script) = Loop::scripted().unwrap();
+    let mut pass = |interval_ns: fn() -> i64| {
+        event_loop.set_switch_interval(interval_ns);
+        for value in 0..200 {
+            event_loop.call_soon(value);
+        }
+        let mut passes = 0;
+        while event_loop.soon_len() > 0 {
+            run(&mut event_loop, Mode::Once, |_, _| script.advance(MS));
+            passes += 1;
+        }
+        passes
+    };
+    assert_eq!((pass(|| i64::MAX), pass(|| 60 * MS), pass(|| -1)), (1, 2, 4));
+}
+
 /// GV-31: cancelled entries do not run and do not count.
 #[test]
 fn cancelled_entries_do_not_run() {

@@ -24,15 +24,15 @@ static NO_NANOSECONDS: AtomicBool = AtomicBool::new(false);
 
 pub(crate) struct Epoll {
     fd: SharedFd,
-    /// The buffer of events while no sleeper has it.
-    events: Vec<libc::epoll_event>,
+    /// The sleeper while nobody has it.
+    resting: Option<EpollSleeper>,
 }
 
 impl Epoll {
     pub(crate) fn new(waker: &Waker) -> Result<Epoll> {
         let mut epoll = Epoll {
             fd: Arc::new(create(CreateFlags::CLOEXEC)?),
-            events: Vec::new(),
+            resting: None,
         };
         epoll.add_waker(waker)?;
         Ok(epoll)
@@ -52,6 +52,7 @@ impl Epoll {
 
     pub(crate) fn recreate(&mut self, waker: &Waker) -> Result<()> {
         self.fd = Arc::new(create(CreateFlags::CLOEXEC)?);
+        self.resting = None;
         self.add_waker(waker)
     }
 
@@ -112,14 +113,10 @@ impl Epoll {
     }
 
     pub(crate) fn sleeper(&mut self) -> EpollSleeper {
-        let mut events = std::mem::take(&mut self.events);
-        if events.capacity() == 0 {
-            events.reserve(FIRST_EVENTS);
-        }
-        EpollSleeper {
+        self.resting.take().unwrap_or_else(|| EpollSleeper {
             fd: self.fd.clone(),
-            events,
-        }
+            events: Vec::with_capacity(FIRST_EVENTS),
+        })
     }
 
     pub(crate) fn recycle(&mut self, mut sleeper: EpollSleeper) {
@@ -128,7 +125,10 @@ impl Epoll {
         if full {
             sleeper.events.reserve(sleeper.events.capacity() * 2);
         }
-        self.events = sleeper.events;
+        // It may have been away while the epoll was made anew.
+        if Arc::ptr_eq(&sleeper.fd, &self.fd) {
+            self.resting = Some(sleeper);
+        }
     }
 
     fn add_waker(&mut self, waker: &Waker) -> Result<()> {
@@ -222,16 +222,13 @@ impl EpollSleeper {
                 .div_euclid(MILLISECOND_NS)
                 .clamp(0, i32::MAX as i64) as i32,
         };
-        let mask = mask.map_or(std::ptr::null(), SignalMask::as_ptr);
-        // SAFETY: as above, with the C library's own wrapper.
+        let (fd, room, events) = (self.fd.as_raw_fd(), self.room(), self.events.as_mut_ptr());
+        // SAFETY: as above, with the C library's own wrappers.
         let outcome = unsafe {
-            libc::epoll_pwait(
-                self.fd.as_raw_fd(),
-                self.events.as_mut_ptr(),
-                self.room(),
-                timeout_ms,
-                mask,
-            )
+            match mask {
+                Some(mask) => libc::epoll_pwait(fd, events, room, timeout_ms, mask.as_ptr()),
+                None => libc::epoll_wait(fd, events, room, timeout_ms),
+            }
         };
         if outcome < 0 {
             Err(last_errno())
