@@ -99,6 +99,19 @@ ROWS = {
         while len(seen) < 361: gevent.sleep(0.01)
         assert seen.index("timer") < 200, seen.index("timer")
     """,
+    "GV-32 the switch interval is how long callbacks may run": """
+        def spin():
+            end = time.monotonic() + 0.0002
+            while time.monotonic() < end: pass
+            note(loop.iteration)
+        def passes(interval):
+            seen.clear(); sys.setswitchinterval(interval)
+            for _ in range(200): loop.run_callback(spin)
+            while len(seen) < 200: gevent.sleep(0.001)
+            return len(set(seen))
+        found = passes(1000), passes(1e-6)
+        assert found == (1, 4), found
+    """,
     "GV-34 an error in a callback": """
         loop.run_callback(lambda: 1 / 0); loop.run_callback(note, "next"); gevent.sleep(0)
         assert reports == ["ZeroDivisionError"] and seen == ["next"], (reports, seen)

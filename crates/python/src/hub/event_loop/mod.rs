@@ -12,6 +12,7 @@
 //! not call Python code) is left in `handed`, at the front, for the hub.
 
 mod python;
+mod switch_interval;
 
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
@@ -85,10 +86,12 @@ impl ThreadMark {
 }
 
 impl LoopObject {
-    pub(crate) fn create(flags: engine::Flags, is_default: bool) -> PyResult<Self> {
+    pub(crate) fn create(py: Python<'_>, flags: engine::Flags, is_default: bool) -> PyResult<Self> {
+        switch_interval::find(py)?;
         let mut engine = engine::Loop::new(flags).map_err(error::from_loop)?;
         // Only the main thread runs Python's signal handlers, so only its loop must not sleep through one.
         engine.set_guard_signals(is_default);
+        engine.set_switch_interval(switch_interval::nanoseconds);
         Ok(Self {
             remote: UnsafeCell::new(Some(engine.remote())),
             engine: UnsafeCell::new(Some(engine)),

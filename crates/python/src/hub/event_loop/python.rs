@@ -25,7 +25,11 @@ impl LoopObject {
     fn new(py: Python<'_>, flags: Option<&Bound<'_, PyAny>>, default: Option<bool>) -> PyResult<Self> {
         let flags = flags::from_python(py, flags)?;
         let is_default = default.unwrap_or(true);
-        Self::create(flags | engine::Flags::NO_ENV | engine::Flags::FORK_CHECK, is_default)
+        Self::create(
+            py,
+            flags | engine::Flags::NO_ENV | engine::Flags::FORK_CHECK,
+            is_default,
+        )
     }
 
     /// Runs the loop: until nothing is left (the default), for one iteration that waits (`once`), or for
