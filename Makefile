@@ -6,11 +6,15 @@
 #
 #   PYTHON=...        the interpreter, a name or a path; default: the first of the list below that runs and is new enough
 #                     (runs: a version manager's shim exists on PATH, but fails where its version is not selected)
-#   PROFILE=...       cargo profile, release or dev; default: release for demo and test, dev for everything else
+#   PROFILE=...       cargo profile, release, dev, or checked (release with every assertion on); default: release for demo, test,
+#                     bench and stress, dev for everything else
 #   RUST_TESTS=no     `make test` leaves out the crates that know no Python (they are the same for every Python)
 #   BENCH_FLAGS=...   handed to benchmarks/run.py
 #   CONFORMANCE_FLAGS=...  handed to tests/conformance/run.py, for example CONFORMANCE_FLAGS="test__event test__pool"
 #   PYTEST_FLAGS=...  handed to pytest, for example PYTEST_FLAGS="-x tests/test_event.py"
+#   SECONDS=...       how long `make stress` lasts; default: 600
+#   SEED=...          what `make stress` runs, as a failure of it says: SEED=random_mixture:1042
+#   SANITIZER=address `make stress` runs under AddressSanitizer
 
 runs = $(shell $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(1))
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(call runs,$(name))))
@@ -21,6 +25,9 @@ RUST_TESTS ?= yes
 BENCH_FLAGS ?=
 CONFORMANCE_FLAGS ?=
 PYTEST_FLAGS ?=
+SECONDS ?= 600
+SEED ?=
+SANITIZER ?=
 
 VENV := $(CURDIR)/.venv-$(TAG)
 BIN := $(VENV)/bin
@@ -76,6 +83,11 @@ bench-loop:  ## the event loop alternately with C libev, which must be installed
 asan: build  ## the tests of the Python package under AddressSanitizer
 	@echo "» AddressSanitizer on $$($(BIN)/python -VV)"
 	@CARGO_TARGET_DIR=$(TARGET) $(BIN)/python tests/address_sanitizer.py $(PYTEST_FLAGS)
+
+stress: build  ## random programs for SECONDS, until one fails: threads, fork, collector, trace functions, exceptions mixed
+	@echo "» stress on $$($(BIN)/python -VV), profile $(PROFILE)$(if $(SANITIZER), with AddressSanitizer)"
+	@$(if $(SANITIZER),CARGO_TARGET_DIR=$(TARGET) $(BIN)/python tests/address_sanitizer.py --run) \
+	  $(BIN)/python tests/stress.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 lint: build  ## formatting, clippy, ruff, mypy, stubs against the binary
 	cargo fmt --all --check

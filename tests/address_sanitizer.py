@@ -1,4 +1,5 @@
-"""`make asan`: the tests, with the extension module under AddressSanitizer.
+"""`make asan`: the tests, with the extension module under AddressSanitizer. `make stress SANITIZER=address`: random programs likewise
+(`address_sanitizer.py --run COMMAND...` runs any command so).
 
 Each read and write of our Rust is checked against freed and overrun heap memory. `PYTHONMALLOC=malloc` puts every Python object
 on that heap by itself, so that an object used after its last reference is seen too, and the checked libc functions see what
@@ -51,7 +52,8 @@ def main(arguments: list[str]) -> int:
             print(f"canary ({name}): not stopped, so this job could find nothing:\n{ended.stderr}", file=sys.stderr)
             return 1
         print(f"canary ({name}): stopped, as it must be")
-    return subprocess.run([sys.executable, "-m", "pytest", *arguments], env=environment, cwd=PROJECT).returncode
+    command = arguments[1:] if arguments[:1] == ["--run"] else [sys.executable, "-m", "pytest", *arguments]
+    return subprocess.run(command, env=environment, cwd=PROJECT).returncode
 
 
 def build() -> Path:
