@@ -39,7 +39,7 @@ pub(crate) use greenlet::GreenletObject;
 pub(crate) use limit::Limit;
 pub(crate) use links::{Link, Links, Told};
 pub(crate) use object::{HubObject, current, current_if_exists};
-pub(crate) use park::{GreenletSlot, Ticket, Woken, arm, park};
+pub(crate) use park::{GreenletSlot, Ticket, Woken, arm, park, park_until_woken};
 pub(crate) use sleep::sleep as sleep_for;
 pub(crate) use thread_wait::ThreadWait;
 pub(crate) use threads::{here as native_thread_ident, is_main as is_main_thread};

@@ -61,6 +61,7 @@ impl Patience {
             left => Ok(Some(left)),
         }
     }
+
     /// TimeoutError when the time is over; a caller that never waits has no such time.
     pub(super) fn remaining_unless_none(&mut self) -> PyResult<()> {
         if self.is_none() {

@@ -115,8 +115,9 @@ fn receive<T>(
     until_done(socket, py, Direction::Read, &mut patience, attempt)
 }
 
-/// Runs a receiving call into memory for `size` bytes, and makes a bytes object of what came.
-#[inline]
+/// Runs a receiving call into memory for `size` bytes, and makes a bytes object of what came. Never inlined: what it needs of
+/// the stack is not to be there while the greenlet waits.
+#[inline(never)]
 fn into_bytes<'py>(
     socket: &Socket,
     py: Python<'py>,

@@ -107,8 +107,8 @@ pub(super) fn sendmsg<'py>(
     slf.get().call_raw(py, Direction::Write, flags, "sendmsg", &arguments)
 }
 
-/// Sends what there is from `start` on.
-#[inline]
+/// Sends what there is from `start` on. Never inlined: what it needs of the stack is not to be there while the greenlet waits.
+#[inline(never)]
 fn send_from(
     py: Python<'_>,
     descriptor: RawFd,

@@ -9,12 +9,11 @@ use std::cell::UnsafeCell;
 use std::ffi::c_int;
 
 use pyo3::prelude::*;
-use verdigris_loop::Events;
+use verdigris_loop::{Events, Key};
 
-use super::errors;
 use super::object::Socket;
 use super::patience::Patience;
-use crate::hub::{LoopObject, Ticket, Token, Woken, arm, concurrent_use, error_from_loop, park};
+use crate::hub::{LoopObject, Ticket, Token, arm, concurrent_use, error_from_loop, park_until_woken};
 use crate::names;
 
 /// What a greenlet may wait for. At most one greenlet waits for each.
@@ -38,6 +37,16 @@ impl Direction {
             Direction::Write => Direction::Read,
         }
     }
+}
+
+/// One wait of a greenlet, under way.
+struct SocketWait {
+    ticket: Ticket,
+    key: Key,
+    descriptor: c_int,
+    direction: Direction,
+    /// The loop is not the descriptor's own.
+    borrowed: bool,
 }
 
 /// Who waits for a socket, and which loop has adopted its descriptor.
@@ -101,7 +110,17 @@ impl Socket {
 
     /// Parks the greenlet until the descriptor may be ready, after the kernel said "not now".
     /// TimeoutError when the patience is over, `cancel_wait_ex` when the socket is closed meanwhile.
+    ///
+    /// While it is parked, this frame is on its stack, and a stack in one page is half the memory of one in two: what comes
+    /// before and after is therefore in functions of its own.
     pub(super) fn wait(&self, py: Python<'_>, direction: Direction, patience: &mut Patience) -> PyResult<()> {
+        let wait = self.begin_wait(py, direction, patience)?;
+        let result = park_until_woken(py);
+        self.end_wait(py, wait, result, patience)
+    }
+
+    #[inline(never)]
+    fn begin_wait(&self, py: Python<'_>, direction: Direction, patience: &mut Patience) -> PyResult<SocketWait> {
         let timeout_ns = patience
             .remaining()?
             .map(|left| i64::try_from(left.as_nanos()).unwrap_or(i64::MAX));
@@ -112,7 +131,15 @@ impl Socket {
         let token = ticket.token(py);
         let engine = ticket.home().get().engine()?;
         engine.mark_unready(descriptor, direction.events());
-        let key = match engine.wait_io(descriptor, direction.events(), token) {
+        let begun = match timeout_ns {
+            None => engine.wait_io(descriptor, direction.events(), token),
+            Some(timeout_ns) => {
+                // The loop's time may be as old as the longest stretch without a poll.
+                engine.update_now();
+                engine.wait_io_for(descriptor, direction.events(), timeout_ns, token)
+            }
+        };
+        let key = match begun {
             Ok(key) => key,
             Err(error) => {
                 // SAFETY: the loop did not take the token, which is therefore still ours.
@@ -124,9 +151,30 @@ impl Socket {
             let _ = engine.set_ref(key, false);
         }
         drop(self.waits().replace(direction, Some(ticket.clone_ref(py))));
+        Ok(SocketWait {
+            ticket,
+            key,
+            descriptor,
+            direction,
+            borrowed,
+        })
+    }
 
-        let result = park(py, &ticket, timeout_ns);
-
+    #[inline(never)]
+    fn end_wait(
+        &self,
+        py: Python<'_>,
+        wait: SocketWait,
+        result: PyResult<()>,
+        patience: &mut Patience,
+    ) -> PyResult<()> {
+        let SocketWait {
+            ticket,
+            key,
+            descriptor,
+            direction,
+            borrowed,
+        } = wait;
         // If it is another's or nobody's, somebody took ours out to cancel this wait.
         let mine = match self.waits().replace(direction, None) {
             Some(found) if found.same(&ticket) => true,
@@ -135,7 +183,14 @@ impl Socket {
                 false
             }
         };
-        let left_over = ticket.home().get().engine().ok().and_then(|engine| engine.cancel(key));
+        let engine = ticket.home().get().engine();
+        let (ready, left_over) = match engine {
+            Ok(engine) => (
+                engine.readiness(descriptor).intersects(direction.events()),
+                engine.cancel(key),
+            ),
+            Err(_) => (true, None),
+        };
         let left = if borrowed {
             self.leave_borrowed_loop(&ticket, direction, descriptor)
         } else {
@@ -145,13 +200,13 @@ impl Socket {
             // SAFETY: just taken out of the loop, with the GIL held.
             unsafe { token.release() };
         }
-        let woken = result?;
+        result?;
         left?;
-        match woken {
-            _ if !mine => Err(cancelled(py)),
-            Woken::TimedOut => Err(errors::timed_out()),
-            Woken::Ready => Ok(()),
+        if !mine {
+            return Err(cancelled(py));
         }
+        // Woken by the time, perhaps: what is ready by then wins.
+        if ready { Ok(()) } else { patience.remaining().map(drop) }
     }
 
     fn refuse_second(&self, py: Python<'_>, direction: Direction) -> PyResult<()> {

@@ -320,6 +320,13 @@ impl GreenletObject {
             function.call(arguments.bind(py), keywords)
         });
         drop((arguments, keywords));
+        Self::conclude(slf, result)
+    }
+
+    /// The end of the body. Not part of `execute`, so that the stack it needs is not there while the function waits.
+    #[inline(never)]
+    fn conclude(slf: &Bound<'_, Self>, result: PyResult<Bound<'_, PyAny>>) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
         let reported = match result {
             Ok(value) => {
                 Self::finish(slf, Result_::Value(value.unbind()));
