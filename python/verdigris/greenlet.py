@@ -1,12 +1,11 @@
 """Greenlets that the hub starts, with results and links (gevent.greenlet).
 
 `Greenlet` is Rust (`crates/python/src/hub/greenlet.rs`); here are the links that run in greenlets of their own, and
-what is done to several greenlets at once.
+the end of several greenlets at once.
 """
 
-from verdigris._core import Greenlet, GreenletExit, getcurrent
+from verdigris._core import Greenlet, GreenletExit, getcurrent, iwait, joinall, wait
 from verdigris._core import greenlet as RawGreenlet
-from verdigris._waiting import iwait, wait
 from verdigris.hub import get_hub
 
 __all__ = ["Greenlet", "joinall", "killall"]
@@ -62,22 +61,6 @@ class FailureSpawnedLink(SpawnedLink):
     def __call__(self, source):
         if not source.successful():
             super().__call__(source)
-
-
-def joinall(greenlets, timeout=None, raise_error=False, count=None):
-    """Waits until the greenlets (or `count` of them) are done, for at most `timeout` seconds.
-
-    Returns those that are done, in the order in which they finished. With `raise_error` the first exception of
-    one of them is raised instead.
-    """
-    if not raise_error:
-        return wait(greenlets, timeout=timeout, count=count)
-    done = []
-    for greenlet in iwait(greenlets, timeout=timeout, count=count):
-        if getattr(greenlet, "exception", None) is not None:
-            raise greenlet.exception.with_traceback(greenlet.exc_info[2])
-        done.append(greenlet)
-    return done
 
 
 def killall(greenlets, exception=GreenletExit, block=True, timeout=None):

@@ -11,11 +11,10 @@ from weakref import ref as _ref
 
 from verdigris import _core
 from verdigris._config import config
-from verdigris._core import GreenletExit, HubBase, Waiter, getcurrent, sleep
+from verdigris._core import GreenletExit, HubBase, Waiter, getcurrent, iwait, sleep, wait
 from verdigris._core import greenlet as RawGreenlet
 from verdigris._hub_local import get_hub, get_hub_class, get_hub_if_exists, set_default_hub_class, set_hub
 from verdigris._ident import IdentRegistry
-from verdigris._waiting import iwait, wait
 from verdigris.exceptions import HubDestroyed, LoopExit
 
 __all__ = [

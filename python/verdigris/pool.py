@@ -1,9 +1,11 @@
-"""Groups and pools of greenlets (gevent.pool): keep track of many, limit how many run at once, map over them."""
+"""Groups and pools of greenlets (gevent.pool): keep track of many, limit how many run at once, map over them.
+
+What is done per greenlet and per item is Rust (`crates/python/src/pool`).
+"""
 
 from queue import Full as QueueFull
 
-from verdigris._imap import IMap, IMapUnordered
-from verdigris.event import Event
+from verdigris._core import GroupBase, IMapUnordered, PoolBase
 from verdigris.greenlet import Greenlet, joinall
 from verdigris.hub import GreenletExit, getcurrent
 from verdigris.hub import kill as _kill
@@ -123,7 +125,13 @@ class GroupMappingMixin:
         return zip(*iterables, strict=False), self.spawn, maxsize, True
 
 
-class Group(GroupMappingMixin):
+class IMap(IMapUnordered):
+    """Yields results in the order of the items."""
+
+    _ordered = True
+
+
+class Group(GroupBase, GroupMappingMixin):
     """A set of greenlets that are still at work: each leaves by itself when it is done.
 
     False when empty. Has no limit; see `Pool` for one.
@@ -134,59 +142,18 @@ class Group(GroupMappingMixin):
     def __init__(self, *args):
         if len(args) > 1:
             raise TypeError(f"Group() takes at most one iterable of greenlets ({len(args)} arguments given)")
-        self.greenlets = set(*args)
         if args:
+            self.greenlets = set(*args)
             for greenlet in list(self.greenlets):
                 greenlet.rawlink(self._discard)
-        # Those that have been told to end; kept so that `kill` throws at each of them once.
-        self.dying = set()
-        self._empty_event = Event()
-        if not self.greenlets:
-            self._empty_event.set()
+            if self.greenlets:
+                self._empty_event.clear()
 
     def __repr__(self):
         return f"<{type(self).__name__} at 0x{id(self):x} {self.greenlets}>"
 
-    def __len__(self):
-        return len(self.greenlets)
-
-    def __contains__(self, item):
-        return item in self.greenlets
-
     def __iter__(self):
         return iter(self.greenlets)
-
-    def add(self, greenlet):
-        """Takes a greenlet in; it leaves when it is done."""
-        rawlink = getattr(greenlet, "rawlink", None)
-        if rawlink is not None:
-            rawlink(self._discard)
-        self.greenlets.add(greenlet)
-        self._empty_event.clear()
-
-    def _discard(self, greenlet):
-        self.greenlets.discard(greenlet)
-        self.dying.discard(greenlet)
-        if not self.greenlets:
-            self._empty_event.set()
-
-    def discard(self, greenlet):
-        """Lets a greenlet go before it is done."""
-        self._discard(greenlet)
-        unlink = getattr(greenlet, "unlink", None)
-        if unlink is not None:
-            unlink(self._discard)
-
-    def start(self, greenlet):
-        """Takes in and starts a greenlet that was not started."""
-        self.add(greenlet)
-        greenlet.start()
-
-    def spawn(self, *args, **kwargs):
-        """Starts `function(*args, **kwargs)` in a greenlet of this group and returns it."""
-        greenlet = self.greenlet_class(*args, **kwargs)
-        self.start(greenlet)
-        return greenlet
 
     def join(self, timeout=None, raise_error=False):
         """Waits until the group is empty, for at most `timeout` seconds; whether it became so.
@@ -260,7 +227,7 @@ class PoolFull(QueueFull):
     __repr__ = __str__
 
 
-class Pool(Group):
+class Pool(PoolBase, Group):
     """A group of at most `size` greenlets: `spawn` waits until there is room. None: no limit."""
 
     def __init__(self, size=None, greenlet_class=None):
@@ -285,25 +252,3 @@ class Pool(Group):
         if self.size is None:
             return 1
         return max(0, self.size - len(self))
-
-    def start(self, greenlet, *args, **kwargs):
-        """Takes in and starts a greenlet; waits for room as `add` does, with its arguments."""
-        self.add(greenlet, *args, **kwargs)
-        greenlet.start()
-
-    def add(self, greenlet, blocking=True, timeout=None):
-        """Takes a greenlet in; waits for room, at most `timeout` seconds, or not at all if not `blocking`.
-
-        Raises PoolFull if there is none.
-        """
-        if not self._semaphore.acquire(blocking=blocking, timeout=timeout):
-            raise PoolFull(self)
-        try:
-            Group.add(self, greenlet)
-        except:
-            self._semaphore.release()
-            raise
-
-    def _discard(self, greenlet):
-        Group._discard(self, greenlet)
-        self._semaphore.release()

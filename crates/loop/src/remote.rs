@@ -197,6 +197,11 @@ impl<T> Remote<T> {
         self.shared.wakeup.wake();
     }
 
+    /// Whether something is queued that the loop has not taken.
+    pub fn has_queued(&self) -> bool {
+        self.shared.has_queued()
+    }
+
     /// Makes a blocked loop go round once. Async-signal-safe.
     pub fn wake(&self) {
         self.shared.wakeup.wake();

@@ -85,6 +85,42 @@ where
     }
 }
 
+/// `install_dealloc` for a class that extends one of ours.
+pub(crate) fn install_dealloc_over<T>(class: &Bound<'_, PyType>)
+where
+    T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Sync,
+    T::BaseType: PyClass<BaseType = RawGreenlet, Frozen = pyo3::pyclass::boolean_struct::True> + Sync,
+{
+    // SAFETY: as in `install_dealloc`.
+    unsafe {
+        let own: unsafe extern "C-unwind" fn(*mut ffi::PyObject) = dealloc_over::<T>;
+        (*class.as_type_ptr()).tp_dealloc = Some(std::mem::transmute::<
+            unsafe extern "C-unwind" fn(*mut ffi::PyObject),
+            ffi::destructor,
+        >(own));
+    };
+}
+
+/// `dealloc` for a class that extends one of ours.
+unsafe extern "C-unwind" fn dealloc_over<T>(object: *mut ffi::PyObject)
+where
+    T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Sync,
+    T::BaseType: PyClass<BaseType = RawGreenlet, Frozen = pyo3::pyclass::boolean_struct::True> + Sync,
+{
+    // SAFETY: as in `dealloc`.
+    unsafe {
+        if !greenlet::begin_dealloc(object.cast()) {
+            return;
+        }
+        let py = Python::assume_attached();
+        let fields = std::mem::ManuallyDrop::new(Bound::from_owned_ptr(py, object).cast_into_unchecked::<T>());
+        let (own, base): (*const T, *const T::BaseType) = (fields.get(), fields.as_super().get());
+        std::ptr::drop_in_place(own.cast_mut());
+        std::ptr::drop_in_place(base.cast_mut());
+        greenlet::finish_dealloc(object.cast());
+    }
+}
+
 /// Whether the class of `object` has the attribute `name` from `base` itself, not overridden.
 pub(crate) fn inherits(object: &Bound<'_, PyAny>, name: &str, base: &Bound<'_, PyType>) -> PyResult<bool> {
     Ok(object.get_type().getattr(name)?.is(&base.getattr(name)?))

@@ -17,8 +17,10 @@ mod greenlet;
 mod greenlet_base;
 mod hub;
 mod names;
+mod pool;
 mod primitives;
 mod socket;
+mod spin;
 mod threadpool;
 mod tstate;
 
@@ -28,6 +30,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     greenlet::register(module)?;
     hub::register(module)?;
     primitives::register(module)?;
+    pool::register(module)?;
     socket::register(module)?;
     threadpool::register(module)?;
     #[cfg(feature = "canary")]

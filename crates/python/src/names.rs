@@ -42,6 +42,12 @@ pub(crate) fn queue_exception<'py>(py: Python<'py>, name: &str) -> PyResult<Boun
     attribute(py, "verdigris.queue", name)
 }
 
+/// The error of a pool that has no room.
+pub(crate) fn pool_full(pool: &Bound<'_, PyAny>) -> PyErr {
+    let made = attribute(pool.py(), "verdigris.pool", "PoolFull").and_then(|class| class.call1((pool,)));
+    made.map_or_else(|error| error, PyErr::from_value)
+}
+
 /// `_thread.start_new_thread` as it was before any patching.
 pub(crate) fn start_new_thread(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     const NAME: &str = "start_new_thread";

@@ -66,6 +66,18 @@ pub(crate) unsafe fn set_initial_parent(greenlet: *mut PyGreenlet, parent: *mut 
     }
 }
 
+/// Has the running greenlet hand over to `successor` in place of its parent, with what its native `run` returns: to be called
+/// as the last thing in that.
+///
+/// # Safety
+///
+/// `successor` is another greenlet of this thread that is not dead, and is kept alive until somebody has landed.
+#[inline]
+pub(crate) unsafe fn set_successor(successor: *mut PyGreenlet) {
+    // SAFETY: a greenlet runs, so its thread has a record.
+    unsafe { (*thread::present_if_any()).successor.set(successor) }
+}
+
 /// `GreenletExit`.
 pub(crate) fn exit_class(py: Python<'_>) -> Bound<'_, PyType> {
     // SAFETY: the class lives for ever.

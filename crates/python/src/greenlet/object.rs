@@ -54,8 +54,8 @@ pub(super) enum Phase {
     Dead,
 }
 
-/// What `run` is for a subclass written in Rust: gets the greenlet and the arguments of the first switch (a tuple that it owns, or
-/// NULL for none), returns an owned object, or NULL with an exception set. Called with no destructors below it.
+/// What `run` is for a subclass written in Rust: gets the greenlet and what came with the first switch (owned: a value, or the tuple of
+/// a call from Python), returns an owned object, or NULL with an exception set. Called with no destructors below it.
 pub(crate) type NativeRun = unsafe extern "C-unwind" fn(*mut PyGreenlet, *mut ffi::PyObject) -> *mut ffi::PyObject;
 
 pub(crate) struct State {

@@ -139,10 +139,18 @@ impl Payload {
 
     /// As the arguments of a call: a value becomes the only one. None with an exception set when there is no memory.
     ///
-    /// A greenlet that starts because its child ended by GreenletExit is called without arguments: nobody gave any.
-    unsafe fn into_call(self) -> Option<Payload> {
+    /// A greenlet that starts because its child ended by GreenletExit is called without arguments: nobody gave any. What is native
+    /// gets a value as it is.
+    unsafe fn into_call(self, native: bool) -> Option<Payload> {
         if self.value.is_null() {
             return Some(self);
+        }
+        if native {
+            return Some(Payload {
+                value: null_mut(),
+                arguments: self.value,
+                keywords: null_mut(),
+            });
         }
         // SAFETY: the value is ours; it moves into the tuple, or is dropped while the payload is ours alone.
         unsafe {
@@ -390,7 +398,7 @@ unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload
             }
         };
         let throws = payload.is_exception();
-        let Some(payload) = payload.into_call() else {
+        let Some(payload) = payload.into_call(native_run.is_some()) else {
             pool().release(stack);
             ffi::Py_XDECREF(run);
             return Started::Returned(null_mut());
@@ -486,7 +494,6 @@ unsafe fn call(greenlet: *mut PyGreenlet, own: &State) -> *mut ffi::PyObject {
         let arguments = own.arguments.get();
         match own.native_run.get() {
             None => ffi::PyObject_Call(own.run.get(), arguments, own.keywords.get()),
-            Some(native_run) if ffi::PyTuple_GET_SIZE(arguments) == 0 => native_run(greenlet, null_mut()),
             Some(native_run) => {
                 ffi::Py_INCREF(arguments);
                 native_run(greenlet, arguments)
@@ -499,6 +506,7 @@ unsafe fn call(greenlet: *mut PyGreenlet, own: &State) -> *mut ffi::PyObject {
 unsafe fn finish(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, result: *mut ffi::PyObject) -> ! {
     // SAFETY: runs on the greenlet's own stack; `thread.current` keeps the greenlet until somebody has landed elsewhere.
     unsafe {
+        let successor = thread.successor.replace(null_mut());
         let mut result = result;
         if result.is_null() {
             result = exit_as_value();
@@ -506,7 +514,11 @@ unsafe fn finish(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, result
         let pending = Pending::take();
         own.drop_call();
         pending.restore();
-        let mut parent = own.parent.get();
+        let mut parent = if successor.is_null() {
+            own.parent.get()
+        } else {
+            successor
+        };
         loop {
             if parent.is_null() {
                 parent = thread.main.get();

@@ -31,6 +31,8 @@ pub(crate) struct Thread {
     pub(super) retired: UnsafeCell<Option<Stack>>,
     /// The parent that a greenlet which has ended switched to; owned by whoever lands next.
     pub(super) farewell: Cell<*mut PyGreenlet>,
+    /// To whom a greenlet that is just ending hands over in place of its parent; kept by who named it. NULL: to its parent.
+    pub(super) successor: Cell<*mut PyGreenlet>,
     /// The trace function; owned, or NULL.
     pub(super) tracer: Cell<*mut ffi::PyObject>,
     /// Whether landing from a switch has more to do than usual: `retired`, `tracer` or `condemned` is not empty.
@@ -136,6 +138,7 @@ unsafe fn begin() -> *const Thread {
             origin: Cell::new(null_mut()),
             retired: UnsafeCell::new(None),
             farewell: Cell::new(null_mut()),
+            successor: Cell::new(null_mut()),
             tracer: Cell::new(null_mut()),
             attention: AtomicBool::new(false),
             condemned: Mutex::new(Vec::new()),

@@ -6,7 +6,6 @@
 //! Python callable is called in the hub.
 
 use std::cell::{Cell, UnsafeCell};
-use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::event_loop::LoopObject;
+use super::line::Line;
 use super::park::Ticket;
 use super::thread_wait::ThreadWait;
 use super::token::{Outcome, Place};
@@ -30,12 +30,23 @@ pub(crate) enum Link {
     Collect(Py<Collector>),
     /// A thread without a hub that sleeps on it.
     Thread(Arc<ThreadWait>),
+    /// An object of ours that is told without a call into Python.
+    Notice(Notice),
+}
+
+/// How an object of ours is told.
+pub(crate) struct Notice {
+    pub(crate) receiver: Py<PyAny>,
+    /// Which of its links this is.
+    pub(crate) number: usize,
+    /// Tells the receiver, of the link of this number, what is done. False: that cannot be done at this place, come again in the hub.
+    pub(crate) tell: fn(&Bound<'_, PyAny>, usize, &Bound<'_, PyAny>, Place) -> PyResult<bool>,
 }
 
 /// The links of one object, in the order they came.
 #[derive(Default)]
 pub(crate) struct Links {
-    queue: UnsafeCell<VecDeque<Link>>,
+    queue: UnsafeCell<Line<Link>>,
     /// Whether the entry that tells them is in the loop's queue.
     scheduled: Cell<bool>,
 }
@@ -60,7 +71,7 @@ impl Links {
         clippy::mut_from_ref,
         reason = "single steps with the GIL held; nothing keeps it over Python code"
     )]
-    fn queue(&self) -> &mut VecDeque<Link> {
+    fn queue(&self) -> &mut Line<Link> {
         // SAFETY: see the `Sync` above.
         unsafe { &mut *self.queue.get() }
     }
@@ -86,7 +97,7 @@ impl Links {
     }
 
     /// Takes every link out.
-    pub(crate) fn take_all(&self) -> VecDeque<Link> {
+    pub(crate) fn take_all(&self) -> Line<Link> {
         std::mem::take(self.queue())
     }
 
@@ -97,33 +108,32 @@ impl Links {
 
     /// Takes back the link of a thread that sleeps. False if it was told already.
     pub(crate) fn remove_thread(&self, thread: &Arc<ThreadWait>) -> bool {
-        let place = self
-            .queue()
-            .iter()
-            .position(|link| matches!(link, Link::Thread(other) if Arc::ptr_eq(other, thread)));
-        place.and_then(|place| self.queue().remove(place)).is_some()
+        self.queue()
+            .remove(|link| matches!(link, Link::Thread(other) if Arc::ptr_eq(other, thread)))
+            .is_some()
     }
 
     /// Takes back the link of a wait. False if it was told already.
     pub(crate) fn remove_ticket(&self, ticket: &Ticket) -> bool {
-        let place = self
-            .queue()
-            .iter()
-            .position(|link| matches!(link, Link::Wake(other) if other.same(ticket)));
         // Dropped here, when the queue is whole again.
-        place.and_then(|place| self.queue().remove(place)).is_some()
+        self.queue()
+            .remove(|link| matches!(link, Link::Wake(other) if other.same(ticket)))
+            .is_some()
     }
 
     /// Takes back a collector's link.
     pub(crate) fn remove_collector(&self, collector: &Py<Collector>) {
-        let place = self
+        let link = self
             .queue()
-            .iter()
-            .position(|link| matches!(link, Link::Collect(other) if other.is(collector)));
-        if let Some(place) = place {
-            let link = self.queue().remove(place);
-            drop(link);
-        }
+            .remove(|link| matches!(link, Link::Collect(other) if other.is(collector)));
+        drop(link);
+    }
+
+    /// Takes back the first link of ours that tells `receiver`. Whether there was one.
+    pub(crate) fn remove_notice(&self, receiver: &Bound<'_, PyAny>) -> bool {
+        self.queue()
+            .remove(|link| matches!(link, Link::Notice(notice) if notice.receiver.is(receiver)))
+            .is_some()
     }
 
     /// Takes back the first link that is equal to `callable` (by `==`). Tells whether there was one.
@@ -140,12 +150,10 @@ impl Links {
             .collect();
         for candidate in candidates {
             if candidate.bind(py).eq(callable)? {
-                let place = self
+                let link = self
                     .queue()
-                    .iter()
-                    .position(|link| matches!(link, Link::Call(other) if other.is(&candidate)));
-                if let Some(place) = place {
-                    let link = self.queue().remove(place);
+                    .remove(|link| matches!(link, Link::Call(other) if other.is(&candidate)));
+                if link.is_some() {
                     drop(link);
                     return Ok(true);
                 }
@@ -163,6 +171,7 @@ impl Links {
                 Link::Wake(ticket) => ticket.greenlet(py).clone().unbind(),
                 Link::Collect(collector) => collector.clone_ref(py).into_any(),
                 Link::Thread(_) => py.None(),
+                Link::Notice(notice) => notice.receiver.clone_ref(py),
             })
             .collect()
     }
@@ -195,6 +204,17 @@ impl Links {
             },
             Link::Thread(thread) => {
                 thread.wake();
+                Told::Done
+            }
+            Link::Notice(notice) => {
+                match (notice.tell)(notice.receiver.bind(py), notice.number, source, place) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        self.push_front(Link::Notice(notice));
+                        return Told::NeedsHub;
+                    }
+                    Err(error) => home.handle_error(py, Some(notice.receiver.bind(py)), error),
+                }
                 Told::Done
             }
             Link::Call(_) if place == Place::Passing => {
@@ -236,6 +256,7 @@ impl Links {
                 Link::Wake(ticket) => ticket.traverse(visit)?,
                 Link::Collect(collector) => visit.call(collector)?,
                 Link::Thread(_) => {}
+                Link::Notice(notice) => visit.call(&notice.receiver)?,
             }
         }
         Ok(())

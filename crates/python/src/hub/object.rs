@@ -111,6 +111,44 @@ impl HubObject {
     }
 }
 
+/// Names the next greenlet that is ready as the one to hand over to when the running one ends, which would otherwise
+/// go to the hub and no further than through it. False: the hub is wanted.
+///
+/// # Safety
+/// `ending` is the running greenlet and about to end, with the GIL held.
+#[inline]
+pub(super) unsafe fn hand_over(py: Python<'_>, ending: *mut PyGreenlet) -> bool {
+    let Some(hub) = current_if_exists(py) else {
+        return false;
+    };
+    let hub_greenlet: *mut PyGreenlet = hub.as_ptr().cast();
+    // SAFETY: the hub is alive, it is the thread's; the cell is read in one step, and the loop lives as long as the hub.
+    unsafe {
+        let Some(native) = &*hub.get().native.get() else {
+            return false;
+        };
+        let native: &LoopObject = native.get();
+        if greenlet::parent(ending) != hub_greenlet
+            || !native.is_home()
+            || !native.is_at_rest(hub_greenlet)
+            || greenlet::is_traced()
+        {
+            return false;
+        }
+        let Some(target) = native.next_runnable() else {
+            return false;
+        };
+        if std::ptr::eq(target.as_ptr(), ending) {
+            // A wake-up for a wait that was given up before it began.
+            ffi::Py_DECREF(target.as_ptr().cast());
+            return false;
+        }
+        native.defer_release(target);
+        greenlet::set_successor(target.as_ptr());
+    }
+    true
+}
+
 #[pymethods]
 impl HubObject {
     #[new]

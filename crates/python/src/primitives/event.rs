@@ -30,7 +30,7 @@ fn flag_of(slf: &Bound<'_, Linkable>) -> bool {
 }
 
 impl EventObject {
-    pub(super) fn make(py: Python<'_>, flag: bool) -> PyResult<Py<EventObject>> {
+    pub(crate) fn make(py: Python<'_>, flag: bool) -> PyResult<Py<EventObject>> {
         Py::new(
             py,
             PyClassInitializer::from(Linkable::of(&KIND)).add_subclass(EventObject { flag: Cell::new(flag) }),
@@ -69,7 +69,7 @@ impl EventObject {
     }
 
     /// Sets the flag and lets go everybody who waits for it.
-    pub(super) fn set(slf: &Bound<'_, Self>) -> PyResult<()> {
+    pub(crate) fn set(slf: &Bound<'_, Self>) -> PyResult<()> {
         let base = slf.as_super();
         base.get().notifier.touch();
         slf.get().flag.set(true);
@@ -77,7 +77,7 @@ impl EventObject {
     }
 
     /// Clears the flag.
-    fn clear(slf: &Bound<'_, Self>) {
+    pub(crate) fn clear(slf: &Bound<'_, Self>) {
         slf.as_super().get().notifier.touch();
         slf.get().flag.set(false);
     }

@@ -27,8 +27,10 @@ mod thread_lock;
 
 use pyo3::prelude::*;
 
+pub(crate) use event::EventObject;
 pub(crate) use local::LocalStores;
 pub(crate) use result::ResultObject;
+pub(crate) use semaphore::SemaphoreObject;
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<linkable::Linkable>()?;

@@ -174,7 +174,7 @@ impl Notifier {
         match link {
             Link::Thread(_) => true,
             Link::Wake(ticket) => ticket.home().is(home),
-            Link::Call(_) | Link::Collect(_) => self.hub_loop(py).is_none_or(|own| own.is(home)),
+            Link::Call(_) | Link::Collect(_) | Link::Notice(_) => self.hub_loop(py).is_none_or(|own| own.is(home)),
         }
     }
 
@@ -186,7 +186,7 @@ impl Notifier {
                 None | Some(Link::Thread(_)) => return Ok(None),
                 Some(Link::Wake(ticket)) if ticket.is_abandoned() => drop(links.pop()),
                 Some(Link::Wake(ticket)) => return Ok(Some(ticket.home().clone_ref(py))),
-                Some(Link::Call(_) | Link::Collect(_)) => return self.capture(py).map(Some),
+                Some(Link::Call(_) | Link::Collect(_) | Link::Notice(_)) => return self.capture(py).map(Some),
             }
         }
     }

@@ -79,7 +79,7 @@ impl SemaphoreObject {
         })
     }
 
-    pub(super) fn make(py: Python<'_>, value: i64) -> PyResult<Py<SemaphoreObject>> {
+    pub(crate) fn make(py: Python<'_>, value: i64) -> PyResult<Py<SemaphoreObject>> {
         let made = Py::new(py, Self::initializer())?;
         made.get().counter.set(value);
         Ok(made)
@@ -161,7 +161,7 @@ impl SemaphoreObject {
     }
 
     #[inline]
-    pub(super) fn acquire_native(slf: &Bound<'_, Self>) -> PyResult<bool> {
+    pub(crate) fn acquire_native(slf: &Bound<'_, Self>) -> PyResult<bool> {
         slf.as_super().get().notifier.touch();
         if slf.get().try_acquire() {
             return Ok(true);
@@ -169,7 +169,7 @@ impl SemaphoreObject {
         Self::acquire_slowly(slf, None)
     }
 
-    pub(super) fn acquire_within(
+    pub(crate) fn acquire_within(
         slf: &Bound<'_, Self>,
         blocking: bool,
         timeout: Option<&Bound<'_, PyAny>>,
@@ -185,7 +185,7 @@ impl SemaphoreObject {
     }
 
     #[inline]
-    pub(super) fn release_native(slf: &Bound<'_, Self>) -> PyResult<i64> {
+    pub(crate) fn release_native(slf: &Bound<'_, Self>) -> PyResult<i64> {
         let this = slf.get();
         let base = slf.as_super();
         base.get().notifier.touch();

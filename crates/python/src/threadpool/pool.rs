@@ -9,6 +9,7 @@
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,12 +17,13 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyTuple};
+use verdigris_loop::Remote;
 
 use super::queue::Queue;
 use super::task::{Completion, Receiver, Task, Waiting};
 use super::worker;
 use crate::forks;
-use crate::hub::{self, HubObject, LoopObject, Outcome, Place, Ticket};
+use crate::hub::{self, HubObject, LoopObject, Outcome, Place, Ticket, Token};
 use crate::names;
 use crate::primitives::ResultObject;
 
@@ -104,6 +106,11 @@ impl PoolObject {
             .ok_or_else(|| PyValueError::new_err("ThreadPool.__init__() was not called"))
     }
 
+    /// Whether the thread of the pool's hub sleeps.
+    pub(super) fn owner_blocked(&self, py: Python<'_>) -> Option<Arc<AtomicBool>> {
+        Some(self.home(py).ok()?.get().blocked())
+    }
+
     fn home(&self, py: Python<'_>) -> PyResult<Py<LoopObject>> {
         self.hub_of(py)?.get().native_loop(py)
     }
@@ -136,6 +143,7 @@ impl PoolObject {
             for _ in 0..lost {
                 engine.unref();
             }
+            home.get().count_answers(false, lost);
         }
         // Those who wait for a place find one; those who wait for the end find it has come.
         self.give_places(py);
@@ -250,6 +258,7 @@ impl PoolObject {
     fn put(slf: &Bound<'_, Self>, home: &Py<LoopObject>, task: Task) -> PyResult<()> {
         let this = slf.get();
         home.get().engine()?.ref_();
+        home.get().count_answers(true, 1);
         this.inner().unfinished += 1;
         this.inner().queue.put(task);
         let Err(error) = Self::start_workers(slf) else {
@@ -275,6 +284,7 @@ impl PoolObject {
             && let Ok(engine) = home.get().engine()
         {
             engine.unref();
+            home.get().count_answers(false, 1);
         }
         self.release_place(py);
         if self.inner().unfinished == 0 {
@@ -282,23 +292,22 @@ impl PoolObject {
         }
     }
 
-    /// Takes over what a worker has done, in the worker's thread.
-    pub(super) fn complete(slf: &Bound<'_, Self>, completion: Completion) -> PyResult<()> {
+    /// Takes over what a worker has done, in the worker's thread. Gives the message that is to be sent to the loop, if one is: best when
+    /// the GIL has been released, which the one who gets it needs first of all.
+    pub(super) fn complete(slf: &Bound<'_, Self>, completion: Completion) -> Option<Message> {
         let this = slf.get();
         let first = {
             let mut completions = this.completions();
             completions.done.push_back(completion);
             !std::mem::replace(&mut completions.posted, true)
         };
-        if !first {
-            return Ok(());
-        }
-        let Ok(home) = this.home(slf.py()) else { return Ok(()) };
-        if home.get().is_destroyed() {
-            // Nobody is left who could be told.
-            return Ok(());
-        }
-        home.get().call_native_soon(deliver, slf.as_any()).map(drop)
+        // Without a loop nobody is left who could be told.
+        let remote = first.then(|| this.home(slf.py()).ok()?.get().remote())??;
+        let object = NonNull::new(slf.clone().into_any().into_ptr()).expect("a Bound is never null");
+        Some(Message {
+            remote,
+            token: Token::Native { run: deliver, object },
+        })
     }
 
     /// Calls the function through `spawn` of a subclass.
@@ -389,6 +398,19 @@ impl PoolObject {
         if let Err(second) = told {
             second.write_unraisable(py, None);
         }
+    }
+}
+
+/// Says to a pool's loop that something has been done.
+pub(super) struct Message {
+    remote: Remote<Token>,
+    token: Token,
+}
+
+impl Message {
+    /// Needs no GIL.
+    pub(super) fn send(self) {
+        self.remote.call_soon_threadsafe(self.token);
     }
 }
 

@@ -5,15 +5,21 @@
 //! the GIL, so it may be locked with the GIL held.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::task::Task;
+use crate::spin::Spin;
 
 #[derive(Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
+    /// How many tasks are there: to be looked at without the mutex.
+    waiting: AtomicUsize,
+    /// Where a worker that has nothing to do looks for a moment whether something comes.
+    idling: Spin,
 }
 
 #[derive(Default)]
@@ -25,6 +31,8 @@ struct State {
     limit: usize,
     /// How many have been told to end when no task is left.
     stops: usize,
+    /// How many workers sleep.
+    sleeping: usize,
 }
 
 impl Queue {
@@ -39,13 +47,29 @@ impl Queue {
     }
 
     pub(super) fn put(&self, task: Task) {
-        self.lock().tasks.push_back(task);
-        self.changed.notify_one();
+        let mut state = self.lock();
+        state.tasks.push_back(task);
+        self.waiting.store(state.tasks.len(), Ordering::Release);
+        let sleeping = state.sleeping > 0;
+        drop(state);
+        if sleeping {
+            self.changed.notify_one();
+        }
     }
 
     /// Takes the last task back, if it still is there.
     pub(super) fn take_back(&self) -> Option<Task> {
-        self.lock().tasks.pop_back()
+        let mut state = self.lock();
+        let task = state.tasks.pop_back();
+        self.waiting.store(state.tasks.len(), Ordering::Release);
+        task
+    }
+
+    /// Takes the first task.
+    fn pop(&self, state: &mut State) -> Option<Task> {
+        let task = state.tasks.pop_front();
+        self.waiting.store(state.tasks.len(), Ordering::Release);
+        task
     }
 
     pub(super) fn len(&self) -> usize {
@@ -89,6 +113,7 @@ impl Queue {
 
     /// The worker's next task; waits for it without the GIL. None: the worker is to end, and is not counted any more.
     pub(super) fn take(&self, idle_limit: Option<Duration>) -> Option<Task> {
+        self.idling.until(|| self.waiting.load(Ordering::Acquire) > 0);
         let deadline = idle_limit.and_then(|limit| Instant::now().checked_add(limit));
         let mut state = self.lock();
         loop {
@@ -98,7 +123,7 @@ impl Queue {
                 state.stops = state.stops.saturating_sub(1);
                 return None;
             }
-            if let Some(task) = state.tasks.pop_front() {
+            if let Some(task) = self.pop(&mut state) {
                 return Some(task);
             }
             if state.stops > 0 {
@@ -106,11 +131,13 @@ impl Queue {
                 state.workers -= 1;
                 return None;
             }
+            state.sleeping += 1;
             state = match deadline {
                 None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
+                        state.sleeping -= 1;
                         state.workers -= 1;
                         return None;
                     }
@@ -120,6 +147,7 @@ impl Queue {
                         .0
                 }
             };
+            state.sleeping -= 1;
         }
     }
 
@@ -129,7 +157,7 @@ impl Queue {
         if state.workers > state.limit {
             None
         } else {
-            state.tasks.pop_front()
+            self.pop(&mut state)
         }
     }
 }

@@ -19,11 +19,12 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyWeakrefMethods, PyWeakrefReference};
 
-use super::pool::PoolObject;
+use super::pool::{Message, PoolObject};
 use super::task::{Completion, Receiver, Task};
 use crate::greenlet::{self, PyGreenlet};
 use crate::hub;
 use crate::names;
+use crate::spin::Spin;
 use crate::tstate;
 
 thread_local! {
@@ -114,15 +115,14 @@ unsafe extern "C-unwind" fn run_thread(
 }
 
 /// The worker's greenlet.
-unsafe extern "C-unwind" fn run_worker(worker: *mut PyGreenlet, arguments: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: called with the GIL held in the worker's own thread; the arguments are a tuple with a weak reference
-    // to the pool, and ours.
+unsafe extern "C-unwind" fn run_worker(worker: *mut PyGreenlet, pool: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: called with the GIL held in the worker's own thread, by `run_thread`: it comes with a weak reference to the
+    // pool, which is ours.
     unsafe {
         let py = Python::assume_attached();
         WORKER.set(worker);
         {
-            let arguments = Bound::from_owned_ptr(py, arguments).cast_into_unchecked::<PyTuple>();
-            let pool = arguments.get_borrowed_item_unchecked(0).to_owned();
+            let pool = Bound::from_owned_ptr(py, pool);
             let worker = Bound::from_borrowed_ptr(py, worker.cast());
             Worker::new(worker, pool.cast_into_unchecked()).run();
         }
@@ -185,11 +185,28 @@ impl<'py> Worker<'py> {
             return;
         };
         let hooked = self.is_hooked();
-        while let Some(task) = queue
-            .take_now()
-            .or_else(|| tstate::detached(py, || queue.take(idle_limit)))
-        {
-            self.perform(task, hooked);
+        let owner_blocked = self.pool().and_then(|pool| pool.get().owner_blocked(py));
+        let (mut message, owner) = (None::<Message>, Spin::default());
+        loop {
+            let task = queue.take_now().or_else(|| {
+                let message = message.take();
+                tstate::detached(py, || {
+                    if let Some(message) = message {
+                        message.send();
+                    }
+                    let task = queue.take(idle_limit)?;
+                    // Who has put it in still has the GIL: not to queue up for that if it is released in a moment.
+                    if let Some(blocked) = &owner_blocked {
+                        owner.until(|| blocked.load(Ordering::Acquire));
+                    }
+                    Some(task)
+                })
+            });
+            if let Some(message) = message.take() {
+                message.send();
+            }
+            let Some(task) = task else { break };
+            message = self.perform(task, hooked);
         }
     }
 
@@ -213,8 +230,8 @@ impl<'py> Worker<'py> {
         overrides().unwrap_or(true)
     }
 
-    /// Runs a task and sends back what has become of it.
-    fn perform(&self, task: Task, hooked: bool) {
+    /// Runs a task and keeps what has become of it for the pool's loop, which is to get the message.
+    fn perform(&self, task: Task, hooked: bool) -> Option<Message> {
         let py = self.worker.py();
         let Task {
             pool,
@@ -256,10 +273,9 @@ impl<'py> Worker<'py> {
             outcome,
             context,
         };
-        if let Err(error) = PoolObject::complete(pool.bind(py), completion) {
-            error.write_unraisable(py, Some(pool.bind(py)));
-        }
+        let message = PoolObject::complete(pool.bind(py), completion);
         drop(pool.into_bound(py));
+        message
     }
 
     /// Whether a profile or trace function is there, or is to be set for the task.

@@ -16,6 +16,8 @@ mod switch_interval;
 
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PyException;
 use pyo3::ffi;
@@ -27,6 +29,7 @@ use super::callback::CallbackObject;
 use super::token::{NativeEntry, Outcome, Place, Token};
 use super::{error, watcher};
 use crate::greenlet::{self, PyGreenlet};
+use crate::spin::Spin;
 use crate::tstate;
 
 /// How often an error that interrupts the report of an error is reported in its turn.
@@ -61,8 +64,11 @@ pub(crate) struct LoopObject {
     deferred: Cell<Option<NonNull<ffi::PyObject>>>,
     /// The greenlet that runs the loop, while it waits for the greenlet it has resumed and has nothing else under way.
     at_rest: Cell<*const PyGreenlet>,
-    /// Whether the home thread is in the system's wait for events, with the GIL released.
-    blocked: Cell<bool>,
+    /// Whether the home thread is in the system's wait for events, with the GIL released; for other threads to see.
+    blocked: Arc<AtomicBool>,
+    /// How many calls are under way in other threads that will be answered through this loop, and where it waits a moment for one.
+    answers: Cell<usize>,
+    answer: Spin,
     is_default: bool,
     error_handler: UnsafeCell<Option<Py<PyAny>>>,
 }
@@ -99,7 +105,9 @@ impl LoopObject {
             handed: Cell::new(None),
             deferred: Cell::new(None),
             at_rest: Cell::new(std::ptr::null()),
-            blocked: Cell::new(false),
+            blocked: Arc::default(),
+            answers: Cell::new(0),
+            answer: Spin::default(),
             is_default,
             error_handler: UnsafeCell::new(None),
         })
@@ -144,6 +152,27 @@ impl LoopObject {
         // SAFETY: nobody has taken the token, which came with its reference.
         unsafe { token.release() };
         Err(error::destroyed_loop())
+    }
+
+    /// The way in for threads that do not hold the GIL; None when the loop has been destroyed.
+    pub(crate) fn remote(&self) -> Option<engine::Remote<Token>> {
+        // SAFETY: cloned in one step, with the GIL held.
+        unsafe { (*self.remote.get()).clone() }
+    }
+
+    /// Another thread has been asked for something (`asked`), or has answered (or never will).
+    pub(crate) fn count_answers(&self, asked: bool, count: usize) {
+        let answers = self.answers.get();
+        self.answers.set(if asked {
+            answers + count
+        } else {
+            answers.saturating_sub(count)
+        });
+    }
+
+    /// Whether the home thread sleeps in the system's wait, as a thread without the GIL may look at it.
+    pub(crate) fn blocked(&self) -> Arc<AtomicBool> {
+        self.blocked.clone()
     }
 
     /// Puts a native entry at the end of the run-soon queue, from any thread.
@@ -240,15 +269,25 @@ impl LoopObject {
     /// `target`'s reference is the caller's; the GIL is held, on the home thread.
     #[inline]
     pub(crate) unsafe fn resume(&self, target: NonNull<PyGreenlet>) -> *mut ffi::PyObject {
-        // SAFETY: at most one reference waits here: it is given back by whoever lands, below and in
-        // the first step of a new greenlet.
-        unsafe { self.release_deferred() };
-        self.deferred.set(Some(target.cast()));
+        // SAFETY: the reference is the caller's.
+        unsafe { self.defer_release(target) };
         // SAFETY: the target is alive: its reference is in `deferred`.
         let result = unsafe { greenlet::switch(target.as_ptr(), super::park::woken()) };
         // SAFETY: as above.
         unsafe { self.release_deferred() };
         result
+    }
+
+    /// Leaves the reference to a greenlet that is about to be switched to with whoever lands.
+    ///
+    /// # Safety
+    /// As [`resume`](Self::resume).
+    #[inline]
+    pub(crate) unsafe fn defer_release(&self, target: NonNull<PyGreenlet>) {
+        // SAFETY: at most one reference waits here: it is given back by whoever lands, in `resume` and in
+        // the first step of a new greenlet.
+        unsafe { self.release_deferred() };
+        self.deferred.set(Some(target.cast()));
     }
 
     /// Gives back the reference of the greenlet that was resumed last.
@@ -388,9 +427,20 @@ impl LoopObject {
                 return Ok(());
             }
         }
-        self.blocked.set(true);
-        let woken = tstate::detached(py, || wait.block());
-        self.blocked.set(false);
+        let answers = if self.answers.get() > 0 && !wait.masked {
+            self.remote()
+        } else {
+            None
+        };
+        let woken = tstate::detached(py, || {
+            self.blocked.store(true, Ordering::Release);
+            if let Some(answers) = answers {
+                self.answer.until(|| answers.has_queued());
+            }
+            let woken = wait.block();
+            self.blocked.store(false, Ordering::Release);
+            woken
+        });
         self.engine()?.absorb(woken);
         self.check_signals(py);
         Ok(())

@@ -30,6 +30,9 @@ pub(super) unsafe extern "C-unwind" fn run_native(
             error.restore(py);
             return std::ptr::null_mut();
         }
+        if object::hand_over(py, object) {
+            return park::woken();
+        }
         let none = ffi::Py_None();
         ffi::Py_INCREF(none);
         none

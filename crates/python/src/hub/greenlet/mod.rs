@@ -75,12 +75,12 @@ unsafe impl Sync for GreenletObject {}
 
 /// The type object, for quick comparisons.
 #[inline]
-pub(super) fn type_pointer(py: Python<'_>) -> *mut ffi::PyTypeObject {
+pub(crate) fn type_pointer(py: Python<'_>) -> *mut ffi::PyTypeObject {
     py.get_type::<GreenletObject>().as_type_ptr()
 }
 
 impl GreenletObject {
-    fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self {
             function: UnsafeCell::new(None),
             arguments: UnsafeCell::new(None),
@@ -119,7 +119,7 @@ impl GreenletObject {
     }
 
     /// Gives a new object what `Greenlet(run, *args, **kwargs)` says.
-    fn initialise(
+    pub(crate) fn initialise(
         slf: &Bound<'_, Self>,
         function: Option<Py<PyAny>>,
         arguments: Py<PyTuple>,
@@ -153,7 +153,7 @@ impl GreenletObject {
     }
 
     /// A new, initialised object of exactly this class.
-    fn make<'py>(
+    pub(crate) fn make<'py>(
         py: Python<'py>,
         function: Py<PyAny>,
         arguments: Py<PyTuple>,
@@ -162,8 +162,24 @@ impl GreenletObject {
         if !function.bind(py).is_callable() {
             return Err(not_callable());
         }
-        let slf = Bound::new(py, greenlet_base::initializer(Self::empty()))?;
-        Self::initialise(&slf, Some(function), arguments, keywords)?;
+        let hub = object::current(py)?;
+        let home = hub.get().native_loop(py)?;
+        let made = Self {
+            function: UnsafeCell::new(Some(function)),
+            arguments: UnsafeCell::new(Some(arguments)),
+            keywords: UnsafeCell::new(keywords),
+            home: UnsafeCell::new(Some(home)),
+            site: UnsafeCell::new(SpawnSite::here(py)),
+            ..Self::empty()
+        };
+        let slf = Bound::new(py, greenlet_base::initializer(made))?;
+        // SAFETY: both are live greenlets of this thread; the object has not been started.
+        unsafe {
+            greenlet::set_initial_parent(Self::raw(&slf), hub.as_ptr().cast());
+            greenlet::state(Self::raw(&slf))
+                .native_run
+                .set(Some(entries::run_native));
+        }
         Ok(slf)
     }
 
@@ -190,7 +206,7 @@ impl GreenletObject {
         matches!(slf.get().start.get(), Start::Cancelled) || Self::raw_dead(slf)
     }
 
-    fn error(&self, py: Python<'_>) -> Option<PyErr> {
+    pub(crate) fn error(&self, py: Python<'_>) -> Option<PyErr> {
         // SAFETY: cloned in one step.
         let (error, traceback) = match unsafe { &*self.result.get() } {
             Result_::Error(error, traceback) => (
@@ -204,7 +220,7 @@ impl GreenletObject {
         Some(error)
     }
 
-    fn value(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+    pub(crate) fn value(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         // SAFETY: one step.
         match unsafe { &*self.result.get() } {
             Result_::Value(value) => Some(value.clone_ref(py)),
@@ -342,11 +358,21 @@ impl GreenletObject {
         reported
     }
 
-    fn link_to(slf: &Bound<'_, Self>, link: Link) {
+    pub(crate) fn link_to(slf: &Bound<'_, Self>, link: Link) {
         slf.get().links.push(link);
         if Self::is_ready(slf) {
             Self::tell_links(slf);
         }
+    }
+
+    /// Takes back a link of ours.
+    pub(crate) fn unlink_notice(slf: &Bound<'_, Self>, receiver: &Bound<'_, PyAny>) -> bool {
+        slf.get().links.remove_notice(receiver)
+    }
+
+    /// Takes back the link of a wait for several things.
+    pub(crate) fn unlink_collector(slf: &Bound<'_, Self>, collector: &Py<super::wait::Collector>) {
+        slf.get().links.remove_collector(collector);
     }
 
     /// Waits until it is done, as long as `limit` allows. False when that passed.

@@ -88,7 +88,7 @@ impl GreenletObject {
     }
 
     /// Schedules it to run in this loop iteration.
-    pub(super) fn start(slf: &Bound<'_, Self>) -> PyResult<()> {
+    pub(crate) fn start(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         if !matches!(this.start.get(), Start::Unasked) || Self::started_running(slf) || Self::is_dead(slf) {
