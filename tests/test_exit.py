@@ -375,7 +375,7 @@ HARMLESS = """
     PyErr_GetRaisedException PyErr_GivenExceptionMatches PyErr_Occurred PyEval_SaveThread PyException_GetTraceback
     PyFloat_FromDouble PyFrame_GetCode PyFrame_GetLasti PyGC_Disable PyGC_Enable PyImport_GetModuleDict PyList_Append
     PyLong_AsUnsignedLongLong PyLong_FromLong PyLong_FromSize_t PyLong_FromSsize_t PyLong_FromUnsignedLongLong
-    PyModuleDef_Init PyModule_GetNameObject PyObject_GC_Track PyObject_GC_UnTrack PyObject_GetArenaAllocator
+    PyModuleDef_Init PyModule_GetNameObject PyObject_GC_IsFinalized PyObject_GC_Track PyObject_GC_UnTrack PyObject_GetArenaAllocator
     PySequence_Check PySys_GetObject PyThreadState_EnterTracing PyThreadState_Get PyThreadState_GetDict
     PyThreadState_LeaveTracing PyThread_get_thread_ident PyTuple_GetItem PyType_GetModuleName PyType_GetName
     PyType_GetQualName PyType_IsSubtype PyType_Modified PyUnicode_AsUTF8AndSize PyUnicode_DecodeFSDefaultAndSize

@@ -115,6 +115,8 @@ GUARD(int, PyDict_SetItemString, (Object a, char const *b, Object c), (a, b, c))
 GUARD(int, PyDict_Update, (Object a, Object b), (a, b))
 GUARD(int, PySet_Add, (Object a, Object b), (a, b))
 GUARD(int, PySet_Discard, (Object a, Object b), (a, b))
+GUARD(int, PySet_Contains, (Object a, Object b), (a, b))
+GUARD(int, PySet_Clear, (Object a), (a))
 
 /* What is made may start the garbage collector, before 3.12 */
 GUARD(Object, PyDict_New, (void), ())
