@@ -28,6 +28,7 @@ _HOMES = {
     "fork": "os",
     "config": "_config",
     "install_as_gevent": "_doors",
+    "get_include": "_greenlet",
 }
 
 # where it has another name there

@@ -4,6 +4,8 @@ Two stack switchers cannot share a thread, and much imports `greenlet` without g
 verdigris is that module, too. The greenlets themselves are in `verdigris._core`.
 """
 
+import os
+
 from verdigris._core import GreenletExit, error, getcurrent, gettrace, greenlet, settrace
 
 # Names that genuine greenlet has without listing them.
@@ -32,3 +34,8 @@ __all__ = [
 
 #: The release of genuine greenlet whose behaviour this is.
 __version__ = "3.5.6"
+
+
+def get_include():
+    """The folder to give a C compiler (`-I`) for `#include <greenlet/greenlet.h>`."""
+    return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "include")
