@@ -1,17 +1,23 @@
 """The micro benchmarks: one function each, the same source for every library.
 
 A case gets the names it needs from `names` (a namespace: `greenlet`, `getcurrent`, `spawn`, `sleep`, `Timeout`,
-`Event`, ...) and a number of operations, and does that many. How long it takes is measured outside.
+`Event`, ...) and a number of operations, and does that many. How long it takes is measured outside, unless the case
+returns a figure of its own, in the unit that it is registered with.
 """
+
+import gc
+import os
+import subprocess
+import sys
 
 CASES = {}
 
 
-def case(title, *, operations, needs="gevent"):
+def case(title, *, operations, needs="gevent", unit="ns"):
     """Registers a case: what it is called, how many operations a round has, and the least library that has its names."""
 
     def register(function):
-        CASES[function.__name__] = (title, operations, needs, function)
+        CASES[function.__name__] = (title, operations, needs, function, unit)
         return function
 
     return register
@@ -185,3 +191,50 @@ def local_attribute(names, operations):
     local.value = 1
     for _ in range(operations):
         local.value  # noqa: B018
+
+
+@case("resident memory of an idle greenlet, one call deep", operations=20_000, unit="bytes")
+def idle_greenlet(names, operations):
+    event = names.Event()
+
+    def body():
+        event.wait()
+
+    gc.collect()
+    before = resident_bytes()
+    greenlets = [names.spawn(body) for _ in range(operations)]
+    names.sleep(0.01)
+    while not all(greenlet.gr_frame for greenlet in greenlets[-1:]):
+        names.sleep(0.01)
+    used = (resident_bytes() - before) / operations
+    event.set()
+    names.joinall(greenlets)
+    return used
+
+
+def resident_bytes():
+    """How much memory of this process is there."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+@case("import and the first spawn", operations=5, unit="ms")
+def import_time(names, operations):
+    package = names.package
+    return milliseconds_in_new_process(f"import {package}; {package}.spawn(int).join()", min(operations, 5))
+
+
+@case("import and monkey.patch_all()", operations=5, unit="ms")
+def import_and_patch(names, operations):
+    package = names.package
+    return milliseconds_in_new_process(f"import {package}.monkey; {package}.monkey.patch_all()", min(operations, 5))
+
+
+def milliseconds_in_new_process(statements, times):
+    """How long the statements take at the start of a program, at best."""
+    program = f"from time import perf_counter as now; began = now(); {statements}; print((now() - began) * 1e3)"
+    ran = (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        for _ in range(times)
+    )
+    return min(float(run.stdout) for run in ran)

@@ -15,8 +15,12 @@ def title(case):
     return CASES[case][0]
 
 
+def unit(case):
+    return CASES[case][4]
+
+
 def measure(python, library, case):
-    """Nanoseconds per operation."""
+    """Nanoseconds per operation, or what the case's unit says."""
     return float(output([python, HERE / "worker.py", library, case]))
 
 

@@ -4,7 +4,7 @@ Results are plain data, as they stand in results.json:
 
     machine   [[what, text], ...]
     rounds    how many
-    micro     {case: {library: [nanoseconds per operation, a round each]}}
+    micro     {case: {library: [nanoseconds per operation (or as the case says), a round each]}}
     servers   {case: {library: [report of the load generator, a round each]}}
     scaling   {"connections" (microseconds) | "sleepers" (nanoseconds): {library: {number: figure}}}
 """
@@ -42,7 +42,8 @@ def micro_rows(results):
     """(what, theirs, ours, ratio) for each micro case."""
     for case, figures in results["micro"].items():
         theirs, ours = (median(figures[library]) for library in micro.LIBRARIES)
-        yield micro.title(case), theirs, ours, theirs / ours
+        unit = micro.unit(case)
+        yield micro.title(case), f"{theirs:,.0f} {unit}", f"{ours:,.0f} {unit}", theirs / ours
 
 
 def server_rows(results, figure):
@@ -64,7 +65,7 @@ def tables(results):
         for column in ("", "gevent/greenlet", "verdigris", "faster"):
             table.add_column(column, justify="left" if not column else "right")
         for what, theirs, ours, ratio in micro_rows(results):
-            table.add_row(what, f"{theirs:,.0f} ns", f"{ours:,.0f} ns", f"{ratio:.1f} x")
+            table.add_row(what, theirs, ours, f"{ratio:.1f} x")
         yield table
     for figure, name, divisor, style in FIGURES:
         rows = list(server_rows(results, figure))
@@ -160,7 +161,7 @@ def scaling_text(results, folder):
 def micro_text(results):
     parts = ["## One operation\n", "| | gevent/greenlet | verdigris | faster |\n|---|---:|---:|---:|"]
     for what, theirs, ours, ratio in micro_rows(results):
-        parts.append(f"| {what} | {theirs:,.0f} ns | {ours:,.0f} ns | {ratio:.1f} x |")
+        parts.append(f"| {what} | {theirs} | {ours} | {ratio:.1f} x |")
     return "\n".join([*parts, ""])
 
 

@@ -1,4 +1,4 @@
-"""Runs one case in one library, in this process, and prints nanoseconds per operation.
+"""Runs one case in one library, in this process, and prints nanoseconds per operation, or the figure that the case gives.
 
 python worker.py verdigris|gevent CASE [OPERATIONS]
 """
@@ -20,7 +20,7 @@ def names_of(library, needs):
         import greenlet as raw
 
         package = "gevent"
-    names = SimpleNamespace(greenlet=raw.greenlet, getcurrent=raw.getcurrent)
+    names = SimpleNamespace(package=package, greenlet=raw.greenlet, getcurrent=raw.getcurrent)
     if needs == "greenlet":
         return names
     from importlib import import_module
@@ -44,14 +44,14 @@ def names_of(library, needs):
 
 def main():
     library, name = sys.argv[1:3]
-    _, operations, needs, function = CASES[name]
+    _, operations, needs, function, _ = CASES[name]
     if len(sys.argv) > 3:
         operations = int(sys.argv[3])
     names = names_of(library, needs)
     function(names, max(operations // 50, 100))
     start = perf_counter_ns()
-    function(names, operations)
-    print((perf_counter_ns() - start) / operations)
+    figure = function(names, operations)
+    print((perf_counter_ns() - start) / operations if figure is None else figure)
 
 
 main()

@@ -6,7 +6,6 @@ to wait for.
 """
 
 import sys
-from traceback import print_exception as _print_exception
 from weakref import ref as _ref
 
 from verdigris import _core
@@ -15,6 +14,7 @@ from verdigris._core import GreenletExit, HubBase, Waiter, getcurrent, iwait, sl
 from verdigris._core import greenlet as RawGreenlet
 from verdigris._hub_local import get_hub, get_hub_class, get_hub_if_exists, set_default_hub_class, set_hub
 from verdigris._ident import IdentRegistry
+from verdigris._util import Lazy
 from verdigris.exceptions import HubDestroyed, LoopExit
 
 __all__ = [
@@ -36,6 +36,19 @@ __all__ = [
 MAIN_THREAD_IDENT = _core.main_thread_ident()
 
 _get_hub = get_hub_if_exists
+
+
+def _print_exception(t, v, tb, file=None):
+    """`traceback.print_exception`, loaded when there is something to print: it is half of what importing this module would cost."""
+    try:
+        from traceback import print_exception
+    except (ImportError, OSError):
+        # The interpreter is ending, or no descriptor is left to load it with: what the interpreter can say by itself.
+        if file is not None and file is not sys.stderr:
+            raise
+        sys.__excepthook__(t, v, tb)
+    else:
+        print_exception(t, v, tb, file=file)
 
 
 class TrackedRawGreenlet(RawGreenlet):
@@ -224,6 +237,11 @@ class Hub(HubBase):
     resolver = _ResolverSlot()
     threadpool = _ThreadPoolSlot()
 
+    @Lazy
+    def format_context(self):
+        """How `print_exception` shows what failed."""
+        return config.format_context
+
     def __init__(self, loop=None, default=None):
         HubBase.__init__(self)
         self.thread_ident = _core.thread_ident()
@@ -231,7 +249,6 @@ class Hub(HubBase):
         self._threadpool = None
         self._exception_stream = None
         self._exception_stream_set = False
-        self.format_context = config.format_context
         if hasattr(loop, "run"):
             if default is not None:
                 raise TypeError("Unexpected argument: default")
@@ -376,6 +393,8 @@ class Hub(HubBase):
             if not isinstance(context, str):
                 try:
                     context = self.format_context(context)
+                except OSError:  # the function could not be loaded: no descriptor is left
+                    context = repr(context)
                 except:  # noqa: E722 - showing an error must not fail
                     _print_exception(*sys.exc_info(), file=stream)
                     context = repr(context)
