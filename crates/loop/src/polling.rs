@@ -1,7 +1,7 @@
 //! The phase in which the loop asks the operating system: how long to wait, the wait itself, and what came due
 //! meanwhile (LV-Q01, steps 5 to 16).
 
-use crate::backend::{READ, Sleeper, WAKER_FD};
+use crate::backend::{EDGE, READ, Sleeper, WAKER_FD};
 use crate::pending::{REMOTE_MARK, level};
 use crate::run::Phase;
 use crate::wait::{Wait, Woken};
@@ -132,12 +132,21 @@ impl<T: Copy> Loop<T> {
 
     fn absorb_sleeper(&mut self, sleeper: Sleeper, errno: Option<i32>) {
         if errno.is_none() {
+            // Sockets come in the order in which they became ready, hence are fed in reverse. Otherwise who was served first
+            // in one round, and is ready first again, would be the last in the next, and wait nearly two rounds.
+            for place in (0..sleeper.len()).rev() {
+                if let Some(report) = sleeper.report(place)
+                    && self.is_edge(report.fd)
+                {
+                    self.absorb_report(report);
+                }
+            }
             for place in 0..sleeper.len() {
                 match sleeper.report(place) {
                     Some(report) if report.fd == WAKER_FD && report.events & READ != 0 => {
                         self.shared.wakeup.waker.drain();
                     }
-                    Some(report) if report.fd == WAKER_FD => {}
+                    Some(report) if report.fd == WAKER_FD || self.is_edge(report.fd) => {}
                     Some(report) => self.absorb_report(report),
                     None => {}
                 }
@@ -147,6 +156,10 @@ impl<T: Copy> Loop<T> {
         // Anything but an interruption means that the backend's object is not usable (somebody closed it).
         self.fds.suspicious |= errno.is_some_and(|errno| errno != libc::EINTR);
         self.feed_always();
+    }
+
+    fn is_edge(&self, fd: i32) -> bool {
+        self.fds.get(fd).is_some_and(|slot| slot.kernel & EDGE != 0)
     }
 
     /// After the poll: what came due meanwhile (LV-Q01, 13 to 16).

@@ -358,7 +358,8 @@ impl Model {
     /// After the poll, which ended at `now`.
     fn polled(&mut self, now: i64) {
         self.now = now;
-        for fd in 0..16usize {
+        // Adopted sockets come in the order of the reports, and what is fed last comes first.
+        for fd in (10..16usize).rev().chain(0..10) {
             let socket = &mut self.sockets[fd];
             let mut events = self.ready[fd];
             if fd >= 10 {

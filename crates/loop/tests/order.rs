@@ -535,6 +535,26 @@ fn an_adopted_socket_is_registered_once() {
     assert_eq!(script.take_changes(), 1);
 }
 
+/// LV-Q06 is the order of watchers. Among adopted sockets whoever became ready first comes first, round after round: in the
+/// reverse order, who was answered first would wait nearly two rounds for the next answer.
+#[test]
+fn sockets_in_the_order_in_which_they_became_ready() {
+    let (mut event_loop, script) = scripted();
+    for (fd, reader) in [(3, "first"), (4, "second"), (5, "third")] {
+        event_loop.adopt(fd).unwrap();
+        event_loop.mark_unready(fd, Events::READ);
+        event_loop.wait_io(fd, Events::READ, reader).unwrap();
+    }
+    for (fd, name) in [(6, "6"), (7, "7")] {
+        started(&mut event_loop, io(fd), name);
+    }
+    for fd in 3..8 {
+        script.set_ready(fd, Events::READ);
+    }
+    let expected = ["7 READ", "6 READ", "first READ", "second READ", "third READ"];
+    assert_eq!(trace(&mut event_loop, Mode::NoWait), expected);
+}
+
 /// GV-30, GV-32, GV-33, GV-38: first in, first out; what is added runs in the same pass; the clock is asked after
 /// each fifty, and what is left makes the poll not wait.
 #[test]
@@ -740,7 +760,7 @@ fn fork_watchers() {
     script.set_ready(4, Events::READ);
     assert_eq!(
         trace(&mut event_loop, Mode::NoWait),
-        ["prepare PREPARE", "wait READ", "io READ"]
+        ["prepare PREPARE", "io READ", "wait READ"]
     );
     event_loop.verify().unwrap();
 }
