@@ -61,7 +61,9 @@ impl<T: Copy> Loop<T> {
             return Err(Error::WrongKind);
         };
         let (pid, trace) = (child.pid, child.trace);
-        let via = match Pid::from_raw(pid) {
+        let via = match usable(pid) {
+            // Groups are not watched: no child will ever have this number.
+            None if pid < 0 => Via::Nothing,
             Some(pid) if !trace => match watch_process(pid) {
                 Process::Watched(pidfd) => Via::Pidfd(self.add_internal(Internal::Child(pidfd, index))),
                 Process::Missing => Via::Nothing,
@@ -118,7 +120,7 @@ impl<T: Copy> Loop<T> {
             return;
         };
         let pid = child.pid;
-        let status = match Pid::from_raw(pid).map(|pid| rustix::process::waitpid(Some(pid), WaitOptions::NOHANG)) {
+        let status = match usable(pid).map(|pid| rustix::process::waitpid(Some(pid), WaitOptions::NOHANG)) {
             Some(Ok(Some((_, status)))) => Some(status.as_raw()),
             Some(Ok(None)) => return,
             _ => None,
@@ -157,7 +159,7 @@ impl<T: Copy> Loop<T> {
                 .iter()
                 .filter(|(_, same)| same.iter().any(|&index| by_signal(index)));
             watched
-                .filter_map(|(&pid, _)| Pid::from_raw(pid))
+                .filter_map(|(&pid, _)| usable(pid))
                 .find_map(|pid| rustix::process::waitpid(Some(pid), options).ok().flatten())
         };
         if let Some((pid, status)) = found {
@@ -194,4 +196,9 @@ impl<T: Copy> Loop<T> {
         }
         self.feed_index(index, events);
     }
+}
+
+/// The number of one process.
+fn usable(pid: i32) -> Option<Pid> {
+    if pid > 0 { Pid::from_raw(pid) } else { None }
 }
