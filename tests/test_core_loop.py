@@ -1,4 +1,4 @@
-"""The loop and its watchers as Python sees them: reference rows GV-10 to GV-57. Each test passes on gevent, too, when it is run there
+"""The loop and its watchers as Python sees them: reference rows GV-01 to GV-57. Each test passes on gevent, too, when it is run there
 (`GENUINE_GEVENT`); the row is named at its head."""
 
 import pytest
@@ -23,8 +23,51 @@ def raises(kind, text, function, *arguments, **keywords):
 """
 
 ROWS = {
+    "GV-01 versions": """
+        core = gevent.core
+        assert core.get_version().startswith("libev-4.") and core.get_header_version() == core.get_version()
+        assert core.LIBEV_EMBED is True and core.EV_USE_MONOTONIC and core.EV_USE_EVENTFD and core.EV_USE_CLOCK_SYSCALL == 0
+    """,
+    "GV-02 backends, the preferred first": """
+        core = gevent.core
+        assert [name for name in core.supported_backends() if name != "linux_iouring"] == ["epoll", "poll", "select"]
+        assert core.recommended_backends() == ["epoll", "poll", "select"] and "epoll" in core.embeddable_backends()
+        for name in core.recommended_backends():
+            fresh = core.loop(name, default=False); assert fresh.backend == name; fresh.destroy()
+    """,
+    "GV-03 flags by number, name, names and list": """
+        def made(flags):
+            fresh = gevent.core.loop(flags, default=False)
+            found = fresh.backend, fresh.backend_int, fresh.origflags; fresh.destroy(); return found
+        always = ["noenv", "forkcheck"]
+        assert made(None) == made(0) == made("") == ("epoll", 4, always)
+        assert made(4) == made("epoll") == made("Epoll, noenv") == made(["epoll"]) == ("epoll", 4, ["epoll", *always])
+        assert made("select,poll") == ("poll", 2, ["poll", "select", *always])
+        raises(ValueError, "Invalid backend or flag: 'nosuch'\\nPossible values: epoll, forkcheck, ", made, "nosuch")
+        raises(TypeError, "", made, 1.5)
+    """,
+    "GV-04 names of events": """
+        names = [gevent.core._events_to_str(events) for events in (0, 1, 2, 3, 0x83, 0x100, 4, 0x1000000)]
+        assert names == ["", "READ", "WRITE", "READ|WRITE", "READ|WRITE|_IOFDSET", "0x100", "0x4", "CUSTOM"], names
+        assert repr(gevent.core.EVENTS) == "gevent.core.EVENTS"
+    """,
+    "GV-06 the wall clock": """
+        assert abs(gevent.core.time() - time.time()) < 60
+    """,
+    "GV-07 whom to tell of system errors": """
+        raises(TypeError, "Expected callable or None, got 3", gevent.core.set_syserr_cb, 3)
+        assert gevent.core.set_syserr_cb(note) is None and gevent.core.set_syserr_cb(None) is None and seen == []
+    """,
+    "GV-10 the default loop leaves SIGCHLD alone": """
+        assert loop.default and signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+        assert loop.origflags[-2:] == ["noenv", "forkcheck"]
+        fresh = gevent.core.loop(default=False); assert not fresh.default; fresh.destroy()
+    """,
     "GV-05 numbers of events": """
         core = gevent.core
+        assert (core.NONE, core.PERIODIC, core.STAT, core.IDLE, core.PREPARE, core.CHECK) == (0, 0x200, 0x1000, 0x2000, 0x4000, 0x8000)
+        assert (core.EMBED, core.FORK, core.CLEANUP, core.ASYNC, core.CUSTOM) == (0x10000, 0x20000, 0x40000, 0x80000, 0x1000000)
+        assert (core.BACKEND_SELECT, core.BACKEND_POLL, core.BACKEND_EPOLL, core.BACKEND_KQUEUE, core.BACKEND_PORT) == (1, 2, 4, 8, 32)
         assert (core.READ, core.WRITE, core.TIMER, core.SIGNAL, core.CHILD) == (1, 2, 0x100, 0x400, 0x800)
         assert (core.MINPRI, core.MAXPRI) == (-2, 2)
     """,
@@ -40,6 +83,62 @@ ROWS = {
         fresh.run(); assert seen == ["timer"], seen
         before = fresh.iteration; fresh.run(nowait=True); assert fresh.iteration == before + 1
         fresh.destroy()
+    """,
+    "GV-13 attributes": """
+        assert (loop.backend, loop.backend_int, loop.pendingcnt, loop.sig_pending) == ("epoll", 4, 0, 0)
+        assert (loop.MINPRI, loop.MAXPRI, loop.approx_timer_resolution) == (-2, 2, 1e-5) and loop.ptr
+        assert isinstance(loop.timer(1), loop.WatcherType)
+        raises(AttributeError, "sigfd", getattr, loop, "sigfd")
+    """,
+    "GV-14 the backend's descriptor": """
+        assert os.fstat(loop.fileno())
+        fresh = gevent.core.loop("poll", default=False); assert fresh.fileno() is None; fresh.destroy()
+    """,
+    "GV-16 the time is kept until it is renewed": """
+        before = loop.now(); end = time.monotonic() + 0.002
+        while time.monotonic() < end: pass
+        assert loop.now() == before and loop.update_now() is None and before + 0.001 < loop.now() < before + 60
+        loop.update(); assert abs(loop.now() - time.time()) < 60
+    """,
+    "GV-17 references, breaks, checks": """
+        before = loop.activecnt; loop.ref(); assert loop.activecnt == before + 1; loop.unref(); assert loop.activecnt == before
+        assert loop.verify() is None and loop.reinit() is None
+        fresh = gevent.core.loop(default=False); timer = fresh.timer(0, 0.0001)
+        def leave(): note("timer"); fresh.break_()
+        timer.start(leave); fresh.run(); assert seen == ["timer"] and timer.active
+        fresh.break_(); fresh.run(); assert seen == ["timer", "timer"]  # a break before the run is forgotten
+        timer.stop(); fresh.destroy()
+    """,
+    "GV-17 SIGCHLD is given back": """
+        def handler(*_): note("child")
+        signal.signal(signal.SIGCHLD, handler); loop.reset_sigchld(); assert signal.getsignal(signal.SIGCHLD) is handler
+        pid = os.fork()
+        if pid == 0: os._exit(0)
+        while not seen: gevent.sleep(0.001)
+        assert os.waitpid(pid, 0) == (pid, 0) and seen == ["child"]
+        loop.install_sigchld(); loop.reset_sigchld()
+    """,
+    "GV-19 who is told of errors": """
+        class Handler:
+            def handle_error(self, context, kind, value, traceback): note(context, kind)
+        fresh = gevent.core.loop(default=False); assert fresh.error_handler is None
+        fresh.error_handler = Handler(); fresh.handle_error("context", IndexError, IndexError(), None)
+        failing = fresh.run_callback(lambda: 1 / 0); fresh.run_callback(note, "next"); fresh.run()
+        assert seen == [("context", IndexError), (failing, ZeroDivisionError), "next"], seen
+        fresh.error_handler = None; sys.stderr = open(os.devnull, "w"); del seen[:]
+        fresh.run_callback(lambda: 1 / 0); timer = fresh.timer(0); timer.start(note, "timer"); fresh.run(); timer.stop()
+        assert seen == [], seen  # without a handler an error is printed, and ends the run
+        fresh.destroy()
+    """,
+    "GV-21 no list of handles": """
+        assert not hasattr(loop, "debug")
+    """,
+    "GV-22 another thread may queue and send": """
+        watcher = loop.async_(); watcher.start(note, "sent")
+        def other(): loop.run_callback_threadsafe(note, "queued"); watcher.send()
+        thread = threading.Thread(target=other); thread.start()
+        while len(seen) < 2: gevent.sleep(0.001)
+        thread.join(); assert sorted(seen) == ["queued", "sent"]
     """,
     "GV-13 depth": """
         assert loop.depth == 0 or True
@@ -116,6 +215,16 @@ ROWS = {
         loop.run_callback(lambda: 1 / 0); loop.run_callback(note, "next"); gevent.sleep(0)
         assert reports == ["ZeroDivisionError"] and seen == ["next"], (reports, seen)
     """,
+    "GV-35 a timer started in a callback starts now": """
+        timer = loop.timer(0.05)
+        def late():
+            end = time.monotonic() + 0.1
+            while time.monotonic() < end: pass
+            timer.start(lambda: note(time.monotonic() >= end + 0.04))
+        loop.run_callback(late)
+        while not seen: gevent.sleep(0.001)
+        assert seen == [True]
+    """,
     "GV-36 a callback from another thread wakes the loop": """
         threading.Timer(0.01, lambda: loop.run_callback_threadsafe(woken.set)).start()
         woken = gevent.event.Event()
@@ -135,6 +244,17 @@ ROWS = {
         def both(name):
             for n in range(2): note(f"{name}{n}"); gevent.sleep(0)
         gevent.joinall([gevent.spawn(both, "a"), gevent.spawn(both, "b")]); assert seen == ["a0", "b0", "a1", "b1"], seen
+    """,
+    "GV-40 what makes watchers": """
+        r, w = os.pipe()
+        made = [loop.io(r, 1, True, 1), loop.timer(1, 0.5, True, 1), loop.signal(signal.SIGUSR1, False, 1), loop.idle(True, 1),
+                loop.prepare(True, 1), loop.check(True, 1), loop.fork(False, 1), loop.async_(True, 1), loop.stat("/", 0.5, True, 1)]
+        assert [watcher.priority for watcher in made] == [1] * 9 and [type(watcher).__name__ for watcher in made] == [
+            "io", "timer", "signal", "idle", "prepare", "check", "fork", "async_", "stat"]
+        assert [watcher.ref for watcher in made] == [True, True, False, True, True, True, False, True, True]
+        child = loop.child(os.getpid(), trace=0, ref=False); assert child.ref is False and child.pid == os.getpid()
+        assert not any(watcher.active or watcher.pending or watcher.callback or watcher.args for watcher in made)
+        assert all(watcher.loop is loop for watcher in made)
     """,
     "GV-41 start takes a callable": """
         timer = loop.timer(1)
@@ -160,6 +280,9 @@ ROWS = {
         timer = loop.timer(1); timer.priority = 2; before = loop.activecnt
         timer.start(note); raises(AttributeError, "Cannot set priority of an active watcher", setattr, timer, "priority", 1)
         assert loop.activecnt == before + 1 and timer.active
+        assert loop.timer(1, priority=5).priority == 5
+        for given, kept in ((5, 2), (-9, -2)):
+            high = loop.timer(1, priority=given); high.start(note); assert high.priority == kept; high.stop()
         timer.ref = False; assert loop.activecnt == before and timer.ref is False
         timer.ref = True; assert loop.activecnt == before + 1
         timer.stop(); assert loop.activecnt == before
@@ -233,6 +356,16 @@ ROWS = {
         threading.Thread(target=watcher.send).start()
         while not seen: gevent.sleep(0.001)
         assert seen == ["sent"] and getattr(loop, "async")().send
+    """,
+    "GV-54 paths": """
+        import tempfile
+        path = os.path.join(tempfile.mkdtemp(), "file"); stat = loop.stat(path, 0.2)
+        assert stat.path == path and stat._paths == os.fsencode(path) and stat.prev is None
+        stat.start(note, "changed"); assert stat.attr is None and abs(stat.interval - 0.2) < 1e-6
+        with open(path, "w") as file: file.write("text")
+        while not seen: gevent.sleep(0.01)
+        assert stat.attr.st_size in (0, 4) and stat.prev is None
+        stat.stop()
     """,
     "GV-55 prepare and check": """
         prepare, check = loop.prepare(), loop.check()

@@ -101,6 +101,12 @@ ROWS = {
         hub.destroy(); assert hub.loop is None and "destroyed" in repr(hub)
         assert get_hub() is not hub; gevent.sleep(0.001)
     """,
+    "GV-72 the resolver and the pool are made when they are wanted": """
+        assert hub._resolver is None and hub._threadpool is None
+        assert hub.threadpool is hub.threadpool and hub.threadpool.maxsize == 10 and hub.resolver is hub.resolver
+        assert type(hub.resolver).__module__ == "gevent.resolver.thread" and hub.threadpool.hub is hub
+        hub.resolver = None; assert hub.resolver is not None
+    """,
     "GV-73 a watcher waited for": """
         r, w = os.pipe(); gevent.spawn_later(0.001, os.write, w, b"x"); hub.wait(loop.io(r, 1)); assert os.read(r, 1) == b"x"
     """,
@@ -109,6 +115,16 @@ ROWS = {
         waits = gevent.spawn(hub.wait, watcher); gevent.sleep(0); hub.exception_stream = None
         hub.cancel_wait(watcher, IndexError()); waits.join(); assert isinstance(waits.exception, IndexError)
         hub.cancel_wait(watcher, IndexError()); gevent.sleep(0)
+    """,
+    "GV-75 several waits are cancelled, then something is done": """
+        r, w = os.pipe(); watchers = [loop.io(r, 1), loop.io(w, 1)]
+        def wait(watcher):
+            try: hub.wait(watcher)
+            except OSError as error: note(error.errno)
+        waiting = [gevent.spawn(wait, watcher) for watcher in watchers]; gevent.sleep(0)
+        hub.cancel_waits_close_and_then(watchers, OSError(9, "closed"), note, "then")
+        gevent.joinall(waiting); gevent.sleep(0.001)
+        assert seen == [9, 9, "then"] and not any(watcher.active for watcher in watchers), seen
     """,
     "GV-76 waiters": """
         waiter = Waiter(); loop.run_callback(waiter.switch, 1); assert waiter.get() == 1

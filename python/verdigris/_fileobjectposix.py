@@ -135,7 +135,7 @@ class GreenFileDescriptorIO(io.RawIOBase):
         finally:
             watchers, self._watchers = list(self._watchers.values()), {}
             if any(watcher.active for watcher in watchers):
-                get_hub().cancel_waits_close_and_then(watchers, cancel_wait_ex, (), self._close_descriptor)
+                get_hub().cancel_waits_close_and_then(watchers, cancel_wait_ex(), self._close_descriptor)
             else:
                 for watcher in watchers:
                     watcher.close()

@@ -3,15 +3,28 @@
 from verdigris._core import (
     EVENTS,
     _flags_to_list,
+    async_,
     callback,
+    check,
+    child,
     embeddable_backends_int,
+    fork,
+    idle,
+    io,
     loop,
+    prepare,
     recommended_backends_int,
+    signal,
+    stat,
     supported_backends_int,
+    timer,
     wall_clock,
     watcher,
 )
+from verdigris._interfaces import ICallback, ILoop
+from verdigris.exceptions import HubDestroyed
 
+NONE = 0
 READ = 0x01
 WRITE = 0x02
 TIMER = 0x100
@@ -40,6 +53,20 @@ BACKEND_EPOLL = 4
 BACKEND_KQUEUE = 8
 BACKEND_DEVPOLL = 16
 BACKEND_PORT = 32
+BACKEND_LINUXAIO = 64
+BACKEND_IOURING = 128
+
+FORKCHECK = 0x02000000
+NOINOTIFY = 0x00100000
+SIGNALFD = 0x00200000
+NOSIGMASK = 0x00400000
+
+LIBEV_EMBED = True
+"""The loop comes with the package."""
+EV_USE_EVENTFD = EV_USE_FLOOR = EV_USE_INOTIFY = EV_USE_MONOTONIC = EV_USE_NANOSLEEP = EV_USE_REALTIME = (
+    EV_USE_4HEAP
+) = 1
+EV_USE_CLOCK_SYSCALL = EV_USE_SIGNALFD = 0
 
 EVBREAK_CANCEL = 0
 EVBREAK_ONE = 1
@@ -66,13 +93,28 @@ _EVENT_NAMES = [
 
 __all__ = [
     "EVENTS",
+    "HubDestroyed",
+    "ICallback",
+    "ILoop",
+    "async_",
+    "callback",
+    "check",
+    "child",
     "embeddable_backends",
+    "fork",
     "get_header_version",
     "get_version",
+    "idle",
+    "io",
     "loop",
+    "prepare",
     "recommended_backends",
+    "set_syserr_cb",
+    "signal",
+    "stat",
     "supported_backends",
     "time",
+    "timer",
     "watcher",
 ]
 
@@ -100,6 +142,12 @@ def recommended_backends():
 def embeddable_backends():
     """The names of the backends whose loops another loop can watch."""
     return _flags_to_list(embeddable_backends_int())
+
+
+def set_syserr_cb(callback):
+    """Takes a function (or None) to be told of system errors of the loop; they are exceptions here, so it is never called."""
+    if callback is not None and not callable(callback):
+        raise TypeError(f"Expected callable or None, got {callback!r}")
 
 
 def time():

@@ -505,17 +505,17 @@ class Hub(HubBase):
             if waiter is not None:
                 waiter.throw(error)
 
-    def cancel_waits_close_and_then(self, watchers, exc_kind, exc_arg, then, *then_args):
+    def cancel_waits_close_and_then(self, watchers, exc_kind, then, *then_args):
         """Raises in whoever waits for one of `watchers`, closes them, and then calls `then(*then_args)`."""
         watchers = [watcher for watcher in watchers if watcher is not None]
         if not watchers:
             then(*then_args)
             return
-        self.loop.run_callback(self._cancel_waits_then, watchers, exc_kind, exc_arg, then, then_args)
+        self.loop.run_callback(self._cancel_waits_then, watchers, exc_kind, then, then_args)
 
-    def _cancel_waits_then(self, watchers, exc_kind, exc_arg, then, then_args):
+    def _cancel_waits_then(self, watchers, exc_kind, then, then_args):
         for watcher in watchers:
-            self._cancel_wait(watcher, exc_kind(*exc_arg), True)
+            self._cancel_wait(watcher, exc_kind, True)
         then(*then_args)
 
 

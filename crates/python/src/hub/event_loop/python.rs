@@ -260,6 +260,19 @@ impl LoopObject {
         Ok(self.engine()?.pending_count())
     }
 
+    /// Whether a signal has yet to be handed to its watchers; it is, before anybody could ask: always 0.
+    #[getter]
+    fn sig_pending(&self) -> PyResult<u32> {
+        self.engine()?;
+        Ok(0)
+    }
+
+    /// The class of all watchers.
+    #[getter(WatcherType)]
+    fn watcher_type<'py>(&self, py: Python<'py>) -> Bound<'py, pyo3::types::PyType> {
+        py.get_type::<watcher::WatcherObject>()
+    }
+
     /// How many watchers keep the loop running.
     #[getter]
     fn activecnt(&self) -> PyResult<i64> {

@@ -230,6 +230,12 @@ impl WatcherObject {
             this.set_call(None, None);
             return Err(error::from_loop(failed));
         }
+        // As the loop has it from now on.
+        this.priority.set(
+            this.priority
+                .get()
+                .clamp(verdigris_loop::MIN_PRIORITY.into(), verdigris_loop::MAX_PRIORITY.into()),
+        );
         Self::hold(slf);
         Ok(())
     }
