@@ -19,7 +19,10 @@ import types
 from . import _core
 from .socket import create_connection, socket, timeout_default
 
-__implements__ = ["SSLContext", "SSLSocket", "get_server_certificate", "wrap_socket"]
+__implements__ = ["SSLContext", "SSLSocket", "get_server_certificate"]
+__extensions__: list[str] = []
+# Went from the standard module with Python 3.12.
+(__implements__ if hasattr(__ssl__, "wrap_socket") else __extensions__).append("wrap_socket")
 
 # Standard functions that make contexts: ours make ours.
 _MAKERS = [
@@ -31,11 +34,16 @@ _MAKERS = [
 
 __implements__ += [name for name in _MAKERS if hasattr(__ssl__, name)]
 
-__imports__ = [name for name in vars(__ssl__) if not name.startswith("__") and name not in [*__implements__, "socket"]]
+# Not everything there: what it has imported for itself from `socket` is ours here.
+__imports__ = [
+    name
+    for name in vars(__ssl__)
+    if not name.startswith("__") and name not in [*__implements__, "socket", "create_connection"]
+]
 
-globals().update((name, getattr(__ssl__, name)) for name in __imports__ if name != "create_connection")
+globals().update((name, getattr(__ssl__, name)) for name in __imports__)
 
-__all__ = [*__implements__, *(name for name in __imports__ if name != "create_connection")]
+__all__ = [*__implements__, *__extensions__, *__imports__]
 
 orig_SSLContext = __ssl__.SSLContext
 

@@ -9,8 +9,8 @@ The exit status is 1 when a case fails that passed before: all that the genuine 
 as not passing here (verdigris.json). `--record` puts the differences that are found on record; each needs a reason in
 COMPATIBILITY.md.
 
-A file is run again, once and alone, only if all that it lacks was ended by the suite's own limit of two seconds a case: on a
-machine with other work that says nothing. Whatever else fails now and then is a fault, here or there.
+A file is run again, once and alone, only if all that it lacks failed by the suite's own limits of time (two seconds a case; waits
+exact to a tenth of a second): on a machine with other work that says nothing. Whatever else fails now and then is a fault, here or there.
 """
 
 from __future__ import annotations
