@@ -49,10 +49,10 @@ __all__ = [
 ]
 
 
-def reraise(_kind, value, traceback=None):
+def reraise(t, value, tb=None):
     """Raises an exception with a traceback of another time."""
-    if value.__traceback__ is not traceback and traceback is not None:
-        raise value.with_traceback(traceback)
+    if value.__traceback__ is not tb and tb is not None:
+        raise value.with_traceback(tb)
     raise value
 
 

@@ -36,3 +36,8 @@ def get_loop():
     """The loop of this thread's hub; None if the thread has no hub."""
     hub = get_hub_if_exists()
     return hub.loop if hub is not None else None
+
+
+def set_loop(loop):
+    """Gives this thread's hub another loop."""
+    get_hub().loop = loop

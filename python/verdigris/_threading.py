@@ -139,6 +139,16 @@ class Queue:
     def qsize(self):
         return self._items.qsize()
 
+    def empty(self):
+        return not self.qsize()
+
+    def full(self):
+        return False
+
+    @property
+    def unfinished_tasks(self):
+        return self.qsize()
+
     def task_done(self):
         pass
 

@@ -3,11 +3,14 @@
 import sys
 from code import InteractiveConsole
 
+from verdigris._incidental import incidental_names
+
 from .greenlet import Greenlet
 from .hub import getcurrent
 from .server import StreamServer
 
 __all__ = ["BackdoorServer"]
+__getattr__ = incidental_names(__name__)
 
 
 class BackdoorServer(StreamServer):

@@ -3,11 +3,14 @@
 import errno
 import sys
 
+from verdigris._incidental import incidental_names
+
 from .event import Event
 from .greenlet import Greenlet
 from .hub import get_hub, spawn_raw
 
 __all__ = ["BaseServer"]
+__getattr__ = incidental_names(__name__)
 
 # Running out of these says nothing about the listener; it gets better when connections close.
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}

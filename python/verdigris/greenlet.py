@@ -6,9 +6,11 @@ the end of several greenlets at once.
 
 from verdigris._core import Greenlet, GreenletExit, getcurrent, iwait, joinall, wait
 from verdigris._core import greenlet as RawGreenlet
+from verdigris._incidental import incidental_names
 from verdigris.hub import get_hub
 
 __all__ = ["Greenlet", "joinall", "killall"]
+__getattr__ = incidental_names(__name__)
 
 
 class SpawnedLink:

@@ -14,6 +14,7 @@ from verdigris._core import GreenletExit, HubBase, Waiter, getcurrent, iwait, sl
 from verdigris._core import greenlet as RawGreenlet
 from verdigris._hub_local import get_hub, get_hub_class, get_hub_if_exists, set_default_hub_class, set_hub
 from verdigris._ident import IdentRegistry
+from verdigris._incidental import incidental_names
 from verdigris._util import Lazy
 from verdigris.exceptions import HubDestroyed, LoopExit
 
@@ -32,6 +33,7 @@ __all__ = [
     "spawn_raw",
     "wait",
 ]
+__getattr__ = incidental_names(__name__)
 
 MAIN_THREAD_IDENT = _core.main_thread_ident()
 
@@ -232,6 +234,8 @@ class Hub(HubBase):
     _kept_loop = None  # the main thread's, of a hub that was destroyed without it: the next hub goes on with it
     threadpool_size = 10
     periodic_monitoring_thread = None
+    #: What the standard library calls the thread that the hub belongs to.
+    thread_ident = None
     name = ""
 
     resolver = _ResolverSlot()
@@ -245,6 +249,8 @@ class Hub(HubBase):
     def __init__(self, loop=None, default=None):
         HubBase.__init__(self)
         self.thread_ident = _core.thread_ident()
+        if config.track_greenlet_tree:
+            self.spawn_tree_locals, self.spawning_greenlet = {}, _ref(_core.getcurrent())
         self._resolver = None
         self._threadpool = None
         self._exception_stream = None

@@ -27,6 +27,11 @@ class pass_value:
         if source.successful():
             self.callback(source.value)
 
+    def __getattr__(self, item):
+        if item == "callback":
+            raise AttributeError(item)
+        return getattr(self.callback, item)
+
     def __hash__(self):
         return hash(self.callback)
 

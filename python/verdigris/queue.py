@@ -3,6 +3,7 @@
 from queue import Empty, Full
 
 from verdigris._core import Channel, JoinableQueue, LifoQueue, PriorityQueue, Queue, SimpleQueue
+from verdigris._incidental import incidental_names
 
 try:
     from queue import ShutDown
@@ -20,6 +21,7 @@ if "ShutDown" in vars(__import__("queue")):
 else:
     __extensions__.append("ShutDown")
 __all__ = __implements__ + __extensions__ + __imports__
+__getattr__ = incidental_names(__name__)
 
 
 class UnboundQueue(Queue):

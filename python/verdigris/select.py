@@ -8,11 +8,13 @@ import math
 import select as __select__
 from errno import EBADF
 
+from ._incidental import incidental_names
 from .event import Event
 from .hub import get_hub, sleep
 
 __implements__ = ["select"]
 __all__ = ["error", "select"]
+__getattr__ = incidental_names(__name__)
 
 error = __select__.error
 

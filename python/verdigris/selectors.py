@@ -8,6 +8,8 @@ import selectors as __selectors__
 from errno import EBADF, EINVAL, ENOENT
 from selectors import EVENT_READ, EVENT_WRITE, _BaseSelectorImpl
 
+from verdigris._incidental import incidental_names
+
 from . import select as _select
 from ._socketcommon import timeout as _timeout_error
 from ._socketcommon import wait_read
@@ -17,6 +19,7 @@ __implements__ = ["DefaultSelector"]
 __imports__ = [name for name in vars(__selectors__) if not name.startswith("__") and name not in __implements__]
 globals().update((name, getattr(__selectors__, name)) for name in __imports__)
 __all__ = ["DefaultSelector", "GeventSelector"]
+__getattr__ = incidental_names(__name__)
 
 
 class GeventSelector(_BaseSelectorImpl):

@@ -2,6 +2,8 @@
 
 import os
 
+from verdigris._incidental import incidental_names
+
 from . import _core
 from .baseserver import BaseServer, parse_address
 from .lock import Semaphore
@@ -9,6 +11,7 @@ from .socket import AF_INET, MSG_DONTWAIT, SO_BROADCAST, SO_REUSEADDR, SOCK_DGRA
 from .socket import socket as GeventSocket
 
 __all__ = ["StreamServer", "DatagramServer"]
+__getattr__ = incidental_names(__name__)
 
 DEFAULT_REUSE_ADDR = 1
 

@@ -12,6 +12,8 @@ import sys
 from _socket import dup as _duplicate
 from errno import EAGAIN, EALREADY, EBADF, ECONNREFUSED, EHOSTUNREACH, EINPROGRESS, EINVAL, EISCONN, EWOULDBLOCK
 
+from verdigris._incidental import incidental_names
+
 from . import _core
 from ._socketcommon import (
     _as_enum,
@@ -57,10 +59,9 @@ __imports__ = [
 globals().update((name, getattr(__socket__, name)) for name in __imports__)
 
 __all__ = [*__implements__, *__extensions__, *__imports__]
+__getattr__ = incidental_names(__name__)
 
 _GLOBAL_DEFAULT_TIMEOUT = __socket__._GLOBAL_DEFAULT_TIMEOUT
-
-SocketMixin = _core.Socket
 
 
 class socket(_core.Socket):
@@ -198,6 +199,9 @@ class socket(_core.Socket):
         finally:
             if position > offset and hasattr(file, "seek"):
                 file.seek(position)
+
+
+SocketMixin = socket
 
 
 _CONNECTION_ERRORS = {32, 104, 107, 110}  # EPIPE, ECONNRESET, ENOTCONN, ETIMEDOUT

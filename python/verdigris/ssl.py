@@ -16,6 +16,8 @@ import _ssl
 import ssl as __ssl__
 import types
 
+from verdigris._incidental import incidental_names
+
 from . import _core
 from .socket import create_connection, socket, timeout_default
 
@@ -44,6 +46,7 @@ __imports__ = [
 globals().update((name, getattr(__ssl__, name)) for name in __imports__)
 
 __all__ = [*__implements__, *__extensions__, *__imports__]
+__getattr__ = incidental_names(__name__)
 
 orig_SSLContext = __ssl__.SSLContext
 

@@ -17,6 +17,7 @@ from verdigris._compat import MAC, PY311, PY313, PY314, PYPY, WIN
 from verdigris._core import fork_begins, fork_ended, getcurrent
 from verdigris._fileobjectcommon import FileObjectClosed
 from verdigris._hub_local import get_hub, get_hub_if_exists
+from verdigris._incidental import incidental_names
 from verdigris._util import copy_globals
 from verdigris.event import AsyncResult
 from verdigris.fileobject import FileObject
@@ -325,3 +326,4 @@ getoutput, getstatusoutput = _stdlib.getoutput, _stdlib.getstatusoutput
 _posixsubprocess = getattr(_stdlib, "_posixsubprocess", None)
 
 __all__ = __implements__ + __imports__
+__getattr__ = incidental_names(__name__)

@@ -9,6 +9,7 @@ import _thread
 from verdigris._compat import PY313, PYPY
 from verdigris._core import GreenletExit, LockType, get_ident
 from verdigris._hub_local import get_hub_if_exists
+from verdigris._incidental import incidental_names
 from verdigris.exceptions import LoopExit
 from verdigris.greenlet import Greenlet
 from verdigris.hub import sleep
@@ -106,3 +107,4 @@ __imports__.append("TIMEOUT_MAX")
 del _name
 
 __all__ = [name for name in __implements__ + __imports__ if name != "_local"]
+__getattr__ = incidental_names(__name__)

@@ -12,10 +12,14 @@ import sys
 
 from verdigris._core import ThreadPoolBase, greenlet, thread_ident
 from verdigris._hub_local import get_hub_if_exists
+from verdigris._incidental import incidental_names
 from verdigris.hub import get_hub
 from verdigris.pool import GroupMappingMixin
 
 __all__ = ["ThreadPool", "ThreadResult", "ThreadPoolExecutor"]  # noqa: F822 - see __getattr__
+
+
+_incidental_name = incidental_names(__name__)
 
 
 def __getattr__(name):
@@ -24,7 +28,7 @@ def __getattr__(name):
 
         globals()[name] = ThreadPoolExecutor
         return ThreadPoolExecutor
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _incidental_name(name)
 
 
 def _threading_hook(name, _sys):
@@ -123,6 +127,10 @@ class ThreadPool(ThreadPoolBase, GroupMappingMixin):
 
     # gevent adjusts its size in a greenlet of this name; here that is done at once.
     manager = None
+
+    #: The watcher that notices a fork, and the process that the threads are in.
+    fork_watcher = None
+    pid = None
 
     def __init__(self, maxsize, hub=None, idle_task_timeout=-1):
         hub = get_hub() if hub is None else hub

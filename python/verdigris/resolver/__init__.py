@@ -5,7 +5,10 @@ A resolver has the five functions of `socket` that may ask the network, as metho
 
 import _socket
 
+from verdigris._incidental import incidental_names
+
 __all__ = ()
+__getattr__ = incidental_names(__name__)
 
 
 class AbstractResolver:
@@ -14,6 +17,11 @@ class AbstractResolver:
     HOSTNAME_ENCODING = "idna"
     EAI_NONAME_MSG = "Name or service not known"
     EAI_FAMILY_MSG = "ai_family not supported"
+
+    @staticmethod
+    def fixup_gaierror(func):
+        """A decorator of gevent's that makes errors those of the standard library; here they are."""
+        return func
 
     def close(self):
         """Let go of what the resolver holds. It may be used again."""

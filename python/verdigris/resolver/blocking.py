@@ -16,4 +16,5 @@ class Resolver:
 
     for _name in ("gethostbyname", "gethostbyname_ex", "getaddrinfo", "gethostbyaddr", "getnameinfo"):
         locals()[_name] = staticmethod(getattr(_socket, _name))
+    method = _name  # gevent's class has such a left-over
     del _name

@@ -251,6 +251,12 @@ impl TimeoutObject {
         Self::start_new(&class, timeout, exception, r#ref, true)
     }
 
+    /// What runs: the timeout itself, which needs no watcher of the loop.
+    #[getter]
+    fn timer<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
+        slf.clone()
+    }
+
     /// Seconds until it is raised; None: never.
     #[getter]
     fn seconds(&self, py: Python<'_>) -> Py<PyAny> {
@@ -311,13 +317,14 @@ impl TimeoutObject {
         Ok(slf.clone())
     }
 
-    #[pyo3(signature = (_typ, value, _tb))]
+    #[pyo3(signature = (typ, value, tb))]
     fn __exit__(
         slf: &Bound<'_, Self>,
-        _typ: &Bound<'_, PyAny>,
+        typ: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
-        _tb: &Bound<'_, PyAny>,
+        tb: &Bound<'_, PyAny>,
     ) -> bool {
+        let _ = (typ, tb);
         let py = slf.py();
         slf.get().stop();
         value.is(slf)

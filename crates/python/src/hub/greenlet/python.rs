@@ -508,12 +508,13 @@ impl GreenletObject {
     /// Waits for its end at the end of a `with` block; an error of the block kills it with that error.
     fn __exit__(
         slf: &Bound<'_, Self>,
-        _kind: &Bound<'_, PyAny>,
-        value: &Bound<'_, PyAny>,
-        _traceback: &Bound<'_, PyAny>,
+        t: &Bound<'_, PyAny>,
+        v: &Bound<'_, PyAny>,
+        tb: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        if !value.is_none() {
-            return slf.call_method1("kill", (value,)).map(drop);
+        let _ = (t, tb);
+        if !v.is_none() {
+            return slf.call_method1("kill", (v,)).map(drop);
         }
         let joined = slf.call_method0("join");
         slf.call_method0("kill")?;

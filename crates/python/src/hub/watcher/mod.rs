@@ -301,8 +301,8 @@ impl WatcherObject {
         slf
     }
 
-    #[pyo3(signature = (*_args))]
-    fn __exit__(slf: &Bound<'_, Self>, _args: &Bound<'_, PyTuple>) {
+    fn __exit__(slf: &Bound<'_, Self>, t: &Bound<'_, PyAny>, v: &Bound<'_, PyAny>, tb: &Bound<'_, PyAny>) {
+        let _ = (t, v, tb);
         Self::stop_quietly(slf);
     }
 
