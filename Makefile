@@ -20,7 +20,7 @@ runs = $(shell $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(call runs,$(name))))
 TAG := $(shell $(or $(PYTHON),false) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 
-PROFILE ?= $(if $(filter demo test test-rust test-python bench conformance,$(MAKECMDGOALS)),release,dev)
+PROFILE ?= $(if $(filter demo test test-rust test-python bench conformance leaks,$(MAKECMDGOALS)),release,dev)
 RUST_TESTS ?= yes
 BENCH_FLAGS ?=
 CONFORMANCE_FLAGS ?=
@@ -38,7 +38,7 @@ FOR_PYTHON := VIRTUAL_ENV=$(VENV) PYO3_PYTHON=$(BIN)/python CARGO_TARGET_DIR=$(T
 WHEELS := $(TARGET)/py$(TAG)/wheels
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-loop demo test test-rust test-python build conformance lint format asan clean
+.PHONY: help bench bench-loop demo test test-rust test-python build conformance leaks lint format asan clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -79,6 +79,9 @@ conformance: build $(VENV)-conformance/.ready  ## greenlet's, gevent's and CPyth
 
 bench-loop:  ## the event loop alternately with C libev, which must be installed (libev-dev) (BENCH_FLAGS="--rounds 5 timers")
 	@CARGO_TARGET_DIR=$(TARGET)/libev cargo run --quiet --release --manifest-path benchmarks/libev/Cargo.toml -- $(BENCH_FLAGS)
+
+leaks: build  ## what is done a million times leaves nothing behind: memory, greenlets, descriptors, threads
+	@VERDIGRIS_GROWTH_ROUNDS=1000000 VERDIGRIS_TEST_LIMIT=3600 $(BIN)/python -m pytest -q -s tests/test_growth.py $(PYTEST_FLAGS)
 
 asan: build  ## the tests of the Python package under AddressSanitizer
 	@echo "» AddressSanitizer on $$($(BIN)/python -VV)"
