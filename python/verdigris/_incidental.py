@@ -44,6 +44,7 @@ _NAMES = {
         "thread_mod_name": "_compat",
     },
     "local": {"greenlet_init": ""},
+    "pool": {"Event": "event"},
     "queue": {
         "ItemWaiter": "_item_waiter",
         "Waiter": "hub",

@@ -6,6 +6,7 @@ What is done per greenlet and per item is Rust (`crates/python/src/pool`).
 from queue import Full as QueueFull
 
 from verdigris._core import GroupBase, IMapUnordered, PoolBase
+from verdigris._incidental import incidental_names
 from verdigris.greenlet import Greenlet, joinall
 from verdigris.hub import GreenletExit, getcurrent
 from verdigris.hub import kill as _kill
@@ -13,6 +14,7 @@ from verdigris.lock import DummySemaphore, Semaphore
 from verdigris.timeout import Timeout
 
 __all__ = ["Group", "Pool", "PoolFull"]
+__getattr__ = incidental_names(__name__)
 
 
 class pass_value:
