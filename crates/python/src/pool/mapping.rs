@@ -296,6 +296,23 @@ impl MappingObject {
         self.finished.get()
     }
 
+    /// What came and was not fetched yet: results, and exceptions in place of those that failed.
+    #[getter]
+    fn queue<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        // SAFETY: copied in one step; what runs Python code is done with the copy.
+        // (A failure is an exception that a greenlet has kept, so it is an object already.)
+        let waiting = unsafe { &*self.results.get() };
+        let copied: Vec<Py<PyAny>> = waiting
+            .iter()
+            .filter_map(|item| match item {
+                Item::Value(value) => Some(value.clone_ref(py)),
+                Item::Failure(error) => Some(error.value(py).clone().into_any().unbind()),
+                Item::End(_) => None,
+            })
+            .collect();
+        PyTuple::new(py, copied)
+    }
+
     /// How many items may be in the works or wait to be fetched; None: any number.
     #[getter]
     fn maxsize(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
