@@ -19,6 +19,7 @@ _NAMES = {
     "backdoor": {"Pool": "pool"},
     "baseserver": {"integer_types": "", "string_types": ""},
     "contextvars": {"local": "local"},
+    "core": {"config": "_config"},
     "greenlet": {
         "Gevent_PyFrame_GetBack": "",
         "Gevent_PyFrame_GetCode": "",

@@ -21,8 +21,13 @@ from verdigris._core import (
     wall_clock,
     watcher,
 )
+from verdigris._incidental import incidental_names
 from verdigris._interfaces import ICallback, ILoop
 from verdigris.exceptions import HubDestroyed
+
+# gevent's names for them from before `async` was a keyword; getattr() reaches them.
+globals()["async"] = async_
+setattr(loop, "async", loop.async_)
 
 NONE = 0
 READ = 0x01
@@ -117,6 +122,7 @@ __all__ = [
     "timer",
     "watcher",
 ]
+__getattr__ = incidental_names(__name__)
 
 
 def get_version():
@@ -142,6 +148,14 @@ def recommended_backends():
 def embeddable_backends():
     """The names of the backends whose loops another loop can watch."""
     return _flags_to_list(embeddable_backends_int())
+
+
+def _sigfd(_loop):
+    """The descriptor of signals, which gevent's loop has only if it was told to use one."""
+    raise AttributeError("sigfd")
+
+
+loop.sigfd = property(_sigfd)
 
 
 def set_syserr_cb(callback):
