@@ -1,6 +1,8 @@
 """The loop and its watchers as Python sees them: reference rows GV-01 to GV-57. Each test passes on gevent, too, when it is run there
 (`GENUINE_GEVENT`); the row is named at its head."""
 
+from pathlib import Path
+
 import pytest
 from conftest import Run
 
@@ -396,3 +398,18 @@ ROWS = {
 def test_row(program: Run, row: str) -> None:
     ended = program(HEAD + "if True:\n" + ROWS[row], patched=False)
     assert ended.status == 0, ended.stderr
+
+
+def test_every_row_is_in_the_table_of_the_loop_and_the_table_names_no_other() -> None:
+    from test_hub import ROWS as HUB_ROWS
+
+    table = (Path(__file__).parent.parent / "crates" / "loop" / "ROWS.md").read_text().splitlines()
+    named = {line.split(" | ")[0][2:]: line for line in table if line.startswith("| GV-")}
+    expected = {
+        f"GV-{number:02}" for number in (*range(1, 8), *range(10, 23), *range(30, 39), *range(40, 58), *range(60, 80))
+    }
+    rows = [row for row in (*ROWS, *HUB_ROWS) if row.startswith("GV-")]
+    assert set(named) == expected == {row.split(" ")[0] for row in rows}
+    for row in rows:
+        number, _, text = row.partition(" ")
+        assert text in named[number], f"ROWS.md does not name {row!r}"

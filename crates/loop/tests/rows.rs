@@ -1,4 +1,4 @@
-//! The table of rows tells the truth: every test it names exists.
+//! The table of rows tells the truth: every row is there, and every test it names exists.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -47,4 +47,56 @@ fn every_test_that_is_named_exists() {
         }
     }
     assert!(named > 100, "only {named} tests named");
+}
+
+/// The rows, by the letters and numbers of the behaviour tables.
+const ROWS: [(&str, u32); 26] = [
+    ("C", 11),
+    ("L", 21),
+    ("R", 36),
+    ("Q", 13),
+    ("W", 10),
+    ("IO", 12),
+    ("T", 10),
+    ("P", 10),
+    ("S", 5),
+    ("CH", 7),
+    ("ST", 8),
+    ("I", 3),
+    ("PR", 1),
+    ("CK", 2),
+    ("A", 3),
+    ("F", 1),
+    ("E", 2),
+    ("CL", 1),
+    ("D", 8),
+    ("B", 13),
+    ("X", 5),
+    // What Python sees.
+    ("GV-0", 7),
+    ("GV-1", 9),
+    ("GV-3", 8),
+    ("GV-4", 9),
+    ("GV-6", 9),
+];
+
+#[test]
+fn every_row_is_named() {
+    let table = include_str!("../ROWS.md");
+    let named: BTreeSet<&str> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" |").next())
+        .collect();
+    for (letters, count) in ROWS {
+        for number in 1..=count {
+            let (short, long) = match letters.strip_prefix("GV-") {
+                Some(_) => (format!("{letters}{number}"), String::new()),
+                None => (format!("LV-{letters}{number}"), format!("LV-{letters}{number:02}")),
+            };
+            assert!(
+                named.contains(short.as_str()) || named.contains(long.as_str()),
+                "{short} is not in the table"
+            );
+        }
+    }
 }
