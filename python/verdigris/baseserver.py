@@ -159,21 +159,23 @@ class BaseServer:
 
     def _do_read(self):
         """The listener is ready (called by the loop)."""
+        full, do_read, do_handle = self.full, self.do_read, self.do_handle
         for _ in range(self.max_accept):
-            if self.full():
+            if full():
                 self._wait_for_pool()
                 return
             try:
-                accepted = self.do_read()
+                accepted = do_read()
             except BaseException as problem:
                 self._accepting_failed(problem)
                 return
-            self.delay = self.min_delay
-            self._exhausted = False
+            if self.delay != self.min_delay or self._exhausted:
+                self.delay = self.min_delay
+                self._exhausted = False
             if not accepted:
                 return
             try:
-                self.do_handle(*accepted)
+                do_handle(*accepted)
             except BaseException:
                 self.loop.handle_error((accepted[1:], self), *sys.exc_info())
                 self._pause()

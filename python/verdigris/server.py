@@ -121,9 +121,11 @@ class DatagramServer(BaseServer):
 
     def do_read(self):
         """Receive a message: it and its sender, or None."""
-        native = self.socket._sock if isinstance(self.socket, _core.Socket) else self.socket
+        sock = self.socket
+        if isinstance(sock, _core.Socket):
+            return sock._recvfrom_nowait(65536)
         try:
-            return native.recvfrom(65536, MSG_DONTWAIT)
+            return sock.recvfrom(65536, MSG_DONTWAIT)
         except BlockingIOError:
             return None
 

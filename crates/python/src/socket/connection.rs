@@ -7,7 +7,7 @@ use std::os::fd::RawFd;
 use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyType;
+use pyo3::types::{PyTuple, PyType};
 
 use super::address::{self, Address};
 use super::attempt::{Attempt, until_done};
@@ -73,16 +73,40 @@ fn connected<'py>(
     } else {
         names::socket_common(py, "_peer_address")?.call1((descriptor.0, listener.family()))?
     };
-    let timeout = py.import("_socket")?.call_method0("getdefaulttimeout")?.extract()?;
+    let timeout = default_timeout(py)?;
     let class = SOCKET_CLASS
         .get(py)
         .map_or_else(|| py.get_type::<Socket>(), |class| class.bind(py).clone());
-    let connected = class.call_method1("__new__", (&class,))?;
+    let connected = make(&class)?;
     connected
         .cast::<Socket>()?
         .get()
         .own(descriptor.release(), listener, timeout);
     Ok((connected, address).into_pyobject(py)?.into_any())
+}
+
+/// What `socket.setdefaulttimeout` has set.
+fn default_timeout(py: Python<'_>) -> PyResult<Option<f64>> {
+    static ASK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    if ASK.get(py).is_none() {
+        // Not `get_or_init`: nothing may run Python code while that is under way.
+        let _ = ASK.set(py, py.import("_socket")?.getattr("getdefaulttimeout")?.unbind());
+    }
+    match ASK.get(py) {
+        Some(ask) => ask.call0(py)?.extract(py),
+        None => Ok(None),
+    }
+}
+
+/// An instance of a class of sockets, made by `__new__` alone.
+fn make<'py>(class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
+    let py = class.py();
+    // SAFETY: every class of sockets has the slot, by inheritance; it is given what `class.__new__(class)` would give it.
+    unsafe {
+        let new = (*class.as_type_ptr()).tp_new.expect("a class of sockets can be made");
+        let made = new(class.as_type_ptr(), PyTuple::empty(py).as_ptr(), std::ptr::null_mut());
+        Bound::from_owned_ptr_or_err(py, made)
+    }
 }
 
 /// Accepts, or says the error's number.

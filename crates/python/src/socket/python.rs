@@ -263,6 +263,11 @@ impl Socket {
         receive::recvfrom(self, py, bufsize, flags)
     }
 
+    /// As `recvfrom`, but returns None if no message is there. For the families of the internet and of Unix.
+    fn _recvfrom_nowait<'py>(&self, py: Python<'py>, bufsize: isize) -> PyResult<Option<Bound<'py, PyAny>>> {
+        receive::recvfrom_nowait(self, py, bufsize)
+    }
+
     /// Receives a message into a buffer; returns its length and the address it came from.
     #[pyo3(signature = (buffer, nbytes = 0, flags = 0), text_signature = "($self, *args)")]
     fn recvfrom_into<'py>(

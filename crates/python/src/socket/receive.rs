@@ -61,6 +61,27 @@ pub(super) fn recvfrom<'py>(
     Ok((data, source.to_python(py)?).into_pyobject(py)?.into_any())
 }
 
+/// As `recvfrom`, but None if no message is there.
+pub(super) fn recvfrom_nowait<'py>(
+    socket: &Socket,
+    py: Python<'py>,
+    size: isize,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let size = buffer_size(size, "recvfrom")?;
+    let mut source = Address::new();
+    loop {
+        let descriptor = socket.open_descriptor(py)?;
+        let attempt = into_bytes(socket, py, size, 0, |target| {
+            receive_from(descriptor, target, size, 0, &mut source)
+        })?;
+        match attempt {
+            Attempt::Done(data) => return Ok(Some((data, source.to_python(py)?).into_pyobject(py)?.into_any())),
+            Attempt::NotNow(_) => return Ok(None),
+            Attempt::Interrupted => py.check_signals()?,
+        }
+    }
+}
+
 pub(super) fn recv_into(
     socket: &Socket,
     py: Python<'_>,
