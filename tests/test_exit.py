@@ -370,19 +370,20 @@ def test_a_program_ends_as_it_should(program: Run, how: str) -> None:
 
 # Functions of CPython that run no Python code, start no garbage collection and keep the GIL.
 HARMLESS = """
-    PyArg_ParseTuple PyArg_ParseTupleAndKeywords PyBool_FromLong PyBytes_AsString PyBytes_FromStringAndSize PyCallable_Check
-    PyCapsule_GetPointer PyCapsule_New PyCode_Addr2Line PyDict_Next PyDict_Size PyErr_ExceptionMatches PyErr_Fetch
-    PyErr_GetRaisedException PyErr_GivenExceptionMatches PyErr_Occurred PyEval_SaveThread PyException_GetTraceback
-    PyFloat_FromDouble PyFrame_GetCode PyFrame_GetLasti PyGC_Disable PyGC_Enable PyImport_GetModuleDict PyList_Append
-    PyLong_AsUnsignedLongLong PyLong_FromLong PyLong_FromSize_t PyLong_FromSsize_t PyLong_FromUnsignedLongLong
-    PyModuleDef_Init PyModule_GetNameObject PyObject_GC_IsFinalized PyObject_GC_Track PyObject_GC_UnTrack PyObject_GetArenaAllocator
+    PyArg_ParseTuple PyArg_ParseTupleAndKeywords PyBool_FromLong PyBytes_AsString PyBytes_FromStringAndSize
+    PyCallable_Check PyCapsule_GetPointer PyCapsule_New PyCode_Addr2Line PyDict_Next PyDict_Size
+    PyErr_ExceptionMatches PyErr_Fetch PyErr_GetRaisedException PyErr_GivenExceptionMatches PyErr_Occurred
+    PyEval_SaveThread PyException_GetTraceback PyFloat_FromDouble PyFrame_GetCode PyFrame_GetLasti PyGC_Disable
+    PyGC_Enable PyImport_GetModuleDict PyList_Append PyLong_AsDouble PyLong_AsUnsignedLongLong PyLong_FromLong
+    PyLong_FromLongLong PyLong_FromSize_t PyLong_FromSsize_t PyLong_FromUnsignedLongLong PyModuleDef_Init
+    PyModule_GetNameObject PyObject_GC_IsFinalized PyObject_GC_Track PyObject_GC_UnTrack PyObject_GetArenaAllocator
     PySequence_Check PySys_GetObject PyThreadState_EnterTracing PyThreadState_Get PyThreadState_GetDict
     PyThreadState_LeaveTracing PyThread_get_thread_ident PyTuple_GetItem PyType_GetModuleName PyType_GetName
     PyType_GetQualName PyType_IsSubtype PyType_Modified PyUnicode_AsUTF8AndSize PyUnicode_DecodeFSDefaultAndSize
     PyUnicode_EncodeFSDefault PyUnicode_EqualToUTF8AndSize PyUnicode_FromString PyUnicode_FromStringAndSize
     PyUnicode_InternFromString PyUnicode_InternInPlace PyWeakref_GetObject PyWeakref_GetRef Py_IsFinalizing
-    Py_IsInitialized _PyBytes_Resize _Py_CheckFunctionResult _Py_IsFinalizing
-    PyErr_FormatV PyUnicode_FromFormatV Py_VaBuildValue _Py_VaBuildValue_SizeT
+    Py_IsInitialized _PyBytes_Resize _Py_CheckFunctionResult _Py_IsFinalizing PyErr_FormatV PyUnicode_FromFormatV
+    Py_VaBuildValue _Py_VaBuildValue_SizeT
 """  # those of the last line are called by the guards alone
 
 

@@ -23,6 +23,7 @@ mod socket;
 mod spin;
 mod threadpool;
 mod tstate;
+mod usual;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -22,21 +22,23 @@ pub(super) unsafe extern "C-unwind" fn switch_method(
     // SAFETY: called by Python: `args` has `count` objects and one more for each name; the caller keeps them and the greenlet.
     unsafe {
         let target: *mut PyGreenlet = greenlet.cast();
-        let own = state(target);
-        if names.is_null() && (count == 1 || own.ready_thread().is_some()) {
-            let value = match count {
-                1 => {
-                    ffi::Py_INCREF(*args);
-                    *args
-                }
-                _ => pack(args, count),
-            };
-            // A value and a call with this value as its only argument are the same to whoever gets it.
-            return if value.is_null() {
-                null_mut()
-            } else {
-                switch::switch(target, value)
-            };
+        if names.is_null() {
+            let ready = state(target).ready_thread();
+            if count == 1 || ready.is_some() {
+                let value = match count {
+                    1 => {
+                        ffi::Py_INCREF(*args);
+                        *args
+                    }
+                    _ => pack(args, count),
+                };
+                // A value and a call with this value as its only argument are the same to whoever gets it.
+                return match ready {
+                    _ if value.is_null() => null_mut(),
+                    Some(thread) => switch::switch_ready(thread, target, value),
+                    None => switch::switch(target, value),
+                };
+            }
         }
         let arguments = pack(args, count);
         if arguments.is_null() {

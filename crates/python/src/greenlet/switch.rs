@@ -49,6 +49,21 @@ pub(crate) unsafe fn switch(target: *mut PyGreenlet, value: *mut ffi::PyObject) 
     }
 }
 
+/// The same for a target that is known to be suspended in this thread.
+///
+/// # Safety
+///
+/// As [`switch`]; `thread` is what `ready_thread` of the target gave, and no Python code has run since.
+#[inline(always)]
+pub(super) unsafe fn switch_ready(
+    thread: &Thread,
+    target: *mut PyGreenlet,
+    value: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promise.
+    unsafe { resume::<false>(thread, target, state(target), value) }
+}
+
 /// The same with the arguments of a Python call: a tuple and a dict or NULL, both owned.
 ///
 /// # Safety

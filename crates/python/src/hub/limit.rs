@@ -1,12 +1,31 @@
 //! The `timeout` argument of a wait, read once: nothing, seconds, or a Timeout object.
 
+use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyInt;
 
 use super::timeout::TimeoutObject;
 
 /// Seconds as whole nanoseconds; what is too large is as long as can be.
 pub(crate) fn nanoseconds(seconds: f64) -> i64 {
     (seconds * 1e9) as i64
+}
+
+/// A number of seconds, of whatever type; whole ones without the float that Python would make of them.
+#[inline]
+pub(crate) fn seconds_of(number: &Bound<'_, PyAny>) -> PyResult<f64> {
+    if let Ok(whole) = number.cast_exact::<PyInt>() {
+        // SAFETY: a live int, with the GIL held; -1 may say that an exception is set.
+        let seconds = unsafe { ffi::PyLong_AsDouble(whole.as_ptr()) };
+        if seconds != -1.0 {
+            return Ok(seconds);
+        }
+        if let Some(error) = PyErr::take(number.py()) {
+            return Err(error);
+        }
+        return Ok(seconds);
+    }
+    number.extract()
 }
 
 /// The `timeout` argument of a wait: nothing, seconds, or a Timeout object.
@@ -28,7 +47,7 @@ impl Limit {
             }
             return Ok(Limit::Object(object.clone().unbind()));
         }
-        let seconds = timeout.extract::<f64>()?;
+        let seconds = seconds_of(timeout)?;
         let _ = py;
         Ok(Limit::Seconds(timeout.clone().unbind(), nanoseconds(seconds)))
     }

@@ -13,7 +13,7 @@ use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use verdigris_loop::Key;
 
 use super::event_loop::LoopObject;
-use super::limit::nanoseconds;
+use super::limit::{nanoseconds, seconds_of};
 use super::object;
 use super::token::{Outcome, Place, Token};
 use crate::greenlet;
@@ -106,7 +106,7 @@ impl TimeoutObject {
     ) -> PyResult<Self> {
         if let Some(seconds) = seconds.filter(|seconds| !seconds.is_none()) {
             // A wrong type is an error here, where it was made, and not when the timer starts.
-            seconds.extract::<f64>()?;
+            seconds_of(seconds)?;
         }
         let or_none =
             |value: Option<&Bound<'_, PyAny>>| value.map_or_else(|| py.None(), |value| value.clone().unbind());
@@ -153,7 +153,7 @@ impl TimeoutObject {
     ) -> PyResult<()> {
         if let Some(seconds) = &seconds {
             // A wrong type is an error here, where it was made, and not when the timer starts.
-            seconds.bind(py).extract::<f64>()?;
+            seconds_of(seconds.bind(py))?;
         }
         // SAFETY: single steps; the old values are dropped afterwards.
         let old = unsafe {
@@ -182,7 +182,7 @@ impl TimeoutObject {
         if seconds.is_none(py) {
             return Ok(());
         }
-        let after_ns = nanoseconds(seconds.bind(py).extract::<f64>()?);
+        let after_ns = nanoseconds(seconds_of(seconds.bind(py))?);
         let home = object::current(py)?.get().native_loop(py)?;
         let current = greenlet::current_bound(py)?.unbind();
         object::update_now(py, &home)?;

@@ -24,6 +24,7 @@ mod rlock;
 mod semaphore;
 mod store;
 mod thread_lock;
+mod usual;
 
 use pyo3::prelude::*;
 
@@ -49,6 +50,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<channel::ChannelObject>()?;
     module.add("JoinableQueue", module.getattr("Queue")?)?;
     module.add_class::<thread_lock::LockObject>()?;
+    usual::install(module.py())?;
     module.add_function(wrap_pyfunction!(thread_lock::fork_begins, module)?)?;
     module.add_function(wrap_pyfunction!(thread_lock::fork_ended, module)?)?;
     module.add_function(wrap_pyfunction!(thread_lock::is_forking, module)?)?;

@@ -118,6 +118,17 @@ impl SemaphoreObject {
         true
     }
 
+    /// Gives one back, without telling anybody; how many there are. None: that would be one too many.
+    #[inline]
+    pub(super) fn give_back(&self) -> Option<i64> {
+        let counter = self.counter.get();
+        if self.bound.get().is_some_and(|bound| counter >= bound) {
+            return None;
+        }
+        self.counter.set(counter + 1);
+        Some(counter + 1)
+    }
+
     pub(super) fn is_locked(&self) -> bool {
         self.counter.get() <= 0
     }
@@ -189,12 +200,9 @@ impl SemaphoreObject {
         let this = slf.get();
         let base = slf.as_super();
         base.get().notifier.touch();
-        if let Some(bound) = this.bound.get()
-            && this.counter.get() >= bound
-        {
+        if this.give_back().is_none() {
             return Err(released_too_often(slf.as_any()));
         }
-        this.counter.set(this.counter.get() + 1);
         if !base.get().links.is_empty() {
             Self::tell_next(base)?;
         }

@@ -64,6 +64,22 @@ impl Store {
         self.inside().is_some()
     }
 
+    /// How many there are, if asking runs no Python code.
+    #[inline]
+    pub(super) fn len_inside(&self) -> Option<usize> {
+        self.inside().map(|items| items.len())
+    }
+
+    /// Takes one out, if there is one and that runs no Python code.
+    #[inline]
+    pub(super) fn take_inside(&self) -> Option<Py<PyAny>> {
+        let items = self.inside()?;
+        match self.order {
+            Order::Newest => items.pop_back(),
+            _ => items.pop_front(),
+        }
+    }
+
     /// What `queue` shows: the items as a Python object, which they live in from now on.
     pub(super) fn object<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         // SAFETY: cloned in one step.

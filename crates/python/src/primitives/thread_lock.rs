@@ -32,6 +32,12 @@ thread_local! {
 #[pyclass(name = "LockType", module = "verdigris.thread", extends = BoundedSemaphoreObject, frozen)]
 pub(crate) struct LockObject;
 
+/// Whether a fork is going on in this thread.
+#[inline]
+pub(super) fn forks() -> bool {
+    FORKS.get() > 0
+}
+
 impl LockObject {
     fn semaphore<'a, 'py>(slf: &'a Bound<'py, Self>) -> &'a Bound<'py, SemaphoreObject> {
         slf.as_super().as_super()

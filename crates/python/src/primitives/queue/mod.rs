@@ -17,6 +17,7 @@ mod waiting;
 use std::cell::{Cell, UnsafeCell};
 
 use pyo3::exceptions::{PyDeprecationWarning, PyStopIteration, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyType};
 
@@ -218,6 +219,36 @@ impl SimpleQueueObject {
     }
 
     /// A negative number of seconds is refused also when nobody has to wait, as by the standard library's queues.
+    /// Puts an item (borrowed) in if there is room, nobody waits for one, and no Python code has to run for it. Whether it did.
+    #[inline]
+    pub(in crate::primitives) fn put_at_once(&self, item: *mut ffi::PyObject) -> bool {
+        self.notifier.touch();
+        if self.shut_down.get() || self.hooks.any() || !self.getters.links.is_empty() {
+            return false;
+        }
+        // SAFETY: the GIL is held: a method of this object is being called.
+        let py = unsafe { Python::assume_attached() };
+        let Some(length) = self.store.len_inside() else {
+            return false;
+        };
+        if self.maxsize.get().is_some_and(|maxsize| length >= maxsize) {
+            return false;
+        }
+        // SAFETY: the caller keeps the item.
+        let item = unsafe { Bound::from_borrowed_ptr(py, item) }.unbind();
+        self.put_native(py, item).is_ok()
+    }
+
+    /// The next item (owned) if one is there, nobody waits for room, and no Python code has to run for it.
+    #[inline]
+    pub(in crate::primitives) fn get_at_once(&self) -> Option<*mut ffi::PyObject> {
+        self.notifier.touch();
+        if self.hooks.any() || !self.putters.links.is_empty() {
+            return None;
+        }
+        self.store.take_inside().map(Py::into_ptr)
+    }
+
     pub(super) fn check_timeout(block: bool, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         match timeout.map(|timeout| timeout.extract::<f64>()) {
             Some(Ok(seconds)) if block && seconds < 0.0 => {

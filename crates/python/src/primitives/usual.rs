@@ -1,0 +1,195 @@
+//! The usual cases of semaphores, locks and queues, in front of their methods (see `crate::usual`).
+
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use super::linkable::Linkable;
+use super::queue::SimpleQueueObject;
+use super::semaphore::{BoundedSemaphoreObject, SemaphoreObject};
+use super::thread_lock::{self, LockObject};
+use crate::usual::{Front, Object, Unusual, fields, none};
+
+static ENTER: Unusual = Unusual::new();
+static EXIT: Unusual = Unusual::new();
+static ACQUIRE: Unusual = Unusual::new();
+static RELEASE: Unusual = Unusual::new();
+static LOCK_ENTER: Unusual = Unusual::new();
+static LOCK_EXIT: Unusual = Unusual::new();
+static LOCK_ACQUIRE: Unusual = Unusual::new();
+static LOCK_RELEASE: Unusual = Unusual::new();
+static PUT: Unusual = Unusual::new();
+static GET: Unusual = Unusual::new();
+
+static SEMAPHORE: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());
+static BOUNDED: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());
+
+pub(super) fn install(py: Python<'_>) -> PyResult<()> {
+    let semaphore = py.get_type::<SemaphoreObject>();
+    SEMAPHORE.store(semaphore.as_type_ptr(), Ordering::Relaxed);
+    BOUNDED.store(py.get_type::<BoundedSemaphoreObject>().as_type_ptr(), Ordering::Relaxed);
+    ENTER.install(&semaphore, c"__enter__", Front::NoArguments(enter))?;
+    EXIT.install(&semaphore, c"__exit__", Front::Fast(exit))?;
+    ACQUIRE.install(&semaphore, c"acquire", Front::Fast(acquire))?;
+    RELEASE.install(&semaphore, c"release", Front::NoArguments(release))?;
+    let lock = py.get_type::<LockObject>();
+    LOCK_ENTER.install(&lock, c"__enter__", Front::NoArguments(lock_enter))?;
+    LOCK_EXIT.install(&lock, c"__exit__", Front::Fast(lock_exit))?;
+    LOCK_ACQUIRE.install(&lock, c"acquire", Front::Fast(lock_acquire))?;
+    LOCK_RELEASE.install(&lock, c"release", Front::NoArguments(lock_release))?;
+    let queue = py.get_type::<SimpleQueueObject>();
+    PUT.install(&queue, c"put", Front::Fast(put))?;
+    GET.install(&queue, c"get", Front::Fast(get))
+}
+
+/// Whether a `with` may call what is here: the class is none of a program's.
+#[inline(always)]
+fn is_plain(object: Object) -> bool {
+    // SAFETY: a live object.
+    let class = unsafe { ffi::Py_TYPE(object) };
+    class == SEMAPHORE.load(Ordering::Relaxed) || class == BOUNDED.load(Ordering::Relaxed)
+}
+
+/// Takes a permit if one is there.
+#[inline(always)]
+unsafe fn take(object: Object) -> bool {
+    // SAFETY: called for semaphores, with the GIL held.
+    unsafe {
+        fields::<Linkable>(object).notifier.touch();
+        fields::<SemaphoreObject>(object).try_acquire()
+    }
+}
+
+/// Gives a permit back if nobody waits for it; how many there are.
+#[inline(always)]
+unsafe fn give(object: Object) -> Option<i64> {
+    // SAFETY: called for semaphores, with the GIL held.
+    unsafe {
+        let base = fields::<Linkable>(object);
+        base.notifier.touch();
+        if base.links.is_empty() {
+            fields::<SemaphoreObject>(object).give_back()
+        } else {
+            None
+        }
+    }
+}
+
+unsafe extern "C" fn enter(slf: Object, unused: Object) -> Object {
+    // SAFETY: called by Python as the method `__enter__` of a semaphore.
+    unsafe {
+        if is_plain(slf) && take(slf) {
+            none()
+        } else {
+            ENTER.call(slf, unused)
+        }
+    }
+}
+
+unsafe extern "C" fn exit(slf: Object, arguments: *const Object, count: ffi::Py_ssize_t, names: Object) -> Object {
+    // SAFETY: as `enter`.
+    unsafe {
+        if count == 3 && names.is_null() && is_plain(slf) && give(slf).is_some() {
+            none()
+        } else {
+            EXIT.call_fast(slf, arguments, count, names)
+        }
+    }
+}
+
+unsafe extern "C" fn acquire(slf: Object, arguments: *const Object, count: ffi::Py_ssize_t, names: Object) -> Object {
+    // SAFETY: as `enter`.
+    unsafe {
+        if count == 0 && names.is_null() && take(slf) {
+            ffi::PyBool_FromLong(1)
+        } else {
+            ACQUIRE.call_fast(slf, arguments, count, names)
+        }
+    }
+}
+
+unsafe extern "C" fn release(slf: Object, unused: Object) -> Object {
+    // SAFETY: as `enter`.
+    unsafe {
+        match give(slf) {
+            Some(counter) => ffi::PyLong_FromLongLong(counter),
+            None => RELEASE.call(slf, unused),
+        }
+    }
+}
+
+unsafe extern "C" fn lock_enter(slf: Object, unused: Object) -> Object {
+    // SAFETY: called by Python as the method `__enter__` of a lock, which is a semaphore and cannot be subclassed.
+    unsafe {
+        if take(slf) {
+            ffi::PyBool_FromLong(1)
+        } else {
+            LOCK_ENTER.call(slf, unused)
+        }
+    }
+}
+
+unsafe extern "C" fn lock_exit(slf: Object, arguments: *const Object, count: ffi::Py_ssize_t, names: Object) -> Object {
+    // SAFETY: as `lock_enter`.
+    unsafe {
+        if count == 3 && names.is_null() && !thread_lock::forks() && give(slf).is_some() {
+            none()
+        } else {
+            LOCK_EXIT.call_fast(slf, arguments, count, names)
+        }
+    }
+}
+
+unsafe extern "C" fn lock_acquire(
+    slf: Object,
+    arguments: *const Object,
+    count: ffi::Py_ssize_t,
+    names: Object,
+) -> Object {
+    // SAFETY: as `lock_enter`.
+    unsafe {
+        if count == 0 && names.is_null() && take(slf) {
+            ffi::PyBool_FromLong(1)
+        } else {
+            LOCK_ACQUIRE.call_fast(slf, arguments, count, names)
+        }
+    }
+}
+
+unsafe extern "C" fn lock_release(slf: Object, unused: Object) -> Object {
+    // SAFETY: as `lock_enter`.
+    unsafe {
+        if !thread_lock::forks() && give(slf).is_some() {
+            none()
+        } else {
+            LOCK_RELEASE.call(slf, unused)
+        }
+    }
+}
+
+unsafe extern "C" fn put(slf: Object, arguments: *const Object, count: ffi::Py_ssize_t, names: Object) -> Object {
+    // SAFETY: called by Python as the method `put` of a queue: there are `count` arguments.
+    unsafe {
+        if count == 1 && names.is_null() && fields::<SimpleQueueObject>(slf).put_at_once(*arguments) {
+            none()
+        } else {
+            PUT.call_fast(slf, arguments, count, names)
+        }
+    }
+}
+
+unsafe extern "C" fn get(slf: Object, arguments: *const Object, count: ffi::Py_ssize_t, names: Object) -> Object {
+    // SAFETY: as `put`.
+    unsafe {
+        if count == 0
+            && names.is_null()
+            && let Some(item) = fields::<SimpleQueueObject>(slf).get_at_once()
+        {
+            item
+        } else {
+            GET.call_fast(slf, arguments, count, names)
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Methods whose usual case needs nothing of the bindings: an uncontended `with lock`, a `put` into a queue with room.
+//!
+//! A call through PyO3 counts itself in and out of a thread-local, unpacks arguments and guards against panics: 10 ns, as much as such
+//! a method itself. So the C function behind the method is exchanged for one of ours, which does the usual case and
+//! calls PyO3's for every other. Name, signature and documentation stay those of the method.
+//!
+//! What is done in front has to be a step that runs no Python code, drops no `Py` and does not panic.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+
+pub(crate) type Object = *mut ffi::PyObject;
+pub(crate) type NoArguments = unsafe extern "C" fn(Object, Object) -> Object;
+pub(crate) type Fast = unsafe extern "C" fn(Object, *const Object, ffi::Py_ssize_t, Object) -> Object;
+
+/// The way to PyO3's function of one method.
+pub(crate) struct Unusual(AtomicPtr<c_void>);
+
+/// What is put in front.
+#[derive(Clone, Copy)]
+pub(crate) enum Front {
+    NoArguments(NoArguments),
+    Fast(Fast),
+}
+
+impl Unusual {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicPtr::new(null_mut()))
+    }
+
+    /// The method itself.
+    ///
+    /// # Safety
+    /// Called from the front of a method without arguments, with what that was called with.
+    #[cold]
+    pub(crate) unsafe fn call(&self, slf: Object, unused: Object) -> Object {
+        // SAFETY: `install` has put a function of this kind here.
+        unsafe {
+            let method: NoArguments = std::mem::transmute(self.0.load(Ordering::Relaxed));
+            method(slf, unused)
+        }
+    }
+
+    /// The method itself.
+    ///
+    /// # Safety
+    /// Called from the front of a method with arguments, with what that was called with.
+    #[cold]
+    pub(crate) unsafe fn call_fast(
+        &self,
+        slf: Object,
+        arguments: *const Object,
+        count: ffi::Py_ssize_t,
+        names: Object,
+    ) -> Object {
+        // SAFETY: `install` has put a function of this kind here.
+        unsafe {
+            let method: Fast = std::mem::transmute(self.0.load(Ordering::Relaxed));
+            method(slf, arguments, count, names)
+        }
+    }
+
+    /// Puts `front` before the method `name` of `class`. Does nothing if the method is of another kind than the front.
+    pub(crate) fn install(&'static self, class: &Bound<'_, PyType>, name: &CStr, front: Front) -> PyResult<()> {
+        let (flags, function): (c_int, *mut c_void) = match front {
+            Front::NoArguments(function) => (ffi::METH_NOARGS, function as *mut c_void),
+            Front::Fast(function) => (ffi::METH_FASTCALL | ffi::METH_KEYWORDS, function as *mut c_void),
+        };
+        let name = name.to_str().expect("a method's name is ASCII");
+        let method = class.getattr(name)?;
+        // SAFETY: the type says what the object is; its definition was made by PyO3 for this class and is not constant. No method of
+        // the class has been called yet.
+        unsafe {
+            if ffi::Py_TYPE(method.as_ptr()) != &raw mut ffi::PyMethodDescr_Type {
+                return Ok(());
+            }
+            let definition = (*method.as_ptr().cast::<ffi::PyMethodDescrObject>()).d_method;
+            if (*definition).ml_flags != flags {
+                return Ok(());
+            }
+            let place = (&raw mut (*definition).ml_meth).cast::<*mut c_void>();
+            self.0.store(*place, Ordering::Relaxed);
+            *place = function;
+        }
+        Ok(())
+    }
+}
+
+/// A new reference to None.
+///
+/// # Safety
+/// The GIL is held.
+#[inline(always)]
+pub(crate) unsafe fn none() -> Object {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let none = ffi::Py_None();
+        ffi::Py_INCREF(none);
+        none
+    }
+}
+
+/// The fields of an object whose class is known.
+///
+/// # Safety
+/// The GIL is held, the object is of class `T` or a subclass, and lives as long as the result is used.
+#[inline(always)]
+pub(crate) unsafe fn fields<'a, T>(object: Object) -> &'a T
+where
+    T: pyo3::PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Sync,
+{
+    // SAFETY: the caller's promise; the reference that is made up is given back without a count.
+    unsafe {
+        let py = Python::assume_attached();
+        let object = std::mem::ManuallyDrop::new(Bound::from_owned_ptr(py, object).cast_into_unchecked::<T>());
+        &*std::ptr::from_ref(object.get())
+    }
+}
