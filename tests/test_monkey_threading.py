@@ -325,3 +325,17 @@ def test_handles(program: Run) -> None:
         """
     )
     assert (ended.status, ended.stderr) == (0, "")
+
+
+def test_a_process_forked_by_a_greenlet_that_asked_who_it_is_ends_well(program: Run) -> None:
+    ended = program(
+        """
+        import gevent, multiprocessing, threading
+        def forks():
+            threading.current_thread()
+            process = multiprocessing.get_context("fork").Process(target=print, args=("child",))
+            process.start(); process.join(); print(process.exitcode)
+        gevent.spawn(forks).join()
+        """
+    )
+    assert (ended.stdout.split(), ended.stderr) == (["child", "0"], "")

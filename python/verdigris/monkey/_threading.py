@@ -121,6 +121,9 @@ def _shutdown_of(threading):
         main, native_ident = threading.main_thread(), api.get_original("threading", "get_ident")()
         if main.ident == native_ident:  # patched by another thread, which could not know the main greenlet
             _adopt_main_thread(threading, main, native_ident)
+        if not PY313 and main._tstate_lock is None and not main._is_stopped:
+            # In the child of a fork the main thread is the greenlet that forked, whose stand-in has no lock to give back.
+            main._set_tstate_lock()
         original()
 
     return _shutdown
