@@ -404,7 +404,7 @@ def settle(pid: int) -> None:
 
 BAD_INPUT = {
     "negative sleep": ("time.sleep(-1)", "ValueError: sleep length must be non-negative"),
-    "negative sleep the gevent way": ("gevent.sleep(-1)", "ValueError: sleep length must be non-negative"),
+    "a sleep of no length": ("gevent.sleep(float('nan'))", "ValueError: "),
     "spawned what cannot be called": ("gevent.spawn(42)", "TypeError: "),
     "closed socket received": ("s = socket.socket(); s.close(); s.recv(1)", "OSError: [Errno 9] "),
     "closed socket sent": ("s = socket.socket(); s.close(); s.sendall(b'x')", "OSError: [Errno 9] "),
@@ -428,8 +428,8 @@ BAD_INPUT = {
 
 @pytest.mark.parametrize("case", BAD_INPUT)
 def test_bad_input_is_a_clear_error(program: Run, case: str) -> None:
-    if GENUINE and case.startswith("negative sleep"):
-        pytest.skip("gevent takes it for zero, the standard library and verdigris refuse it")
+    if GENUINE and "sleep" in case:
+        pytest.skip("gevent takes it for zero; the standard library and verdigris refuse it")
     code, error = BAD_INPUT[case]
     ended = program(f"import gevent, gevent.event, gevent.lock, greenlet, socket, time\n{code}\nprint('no error')\n")
     assert ended.stdout == ""

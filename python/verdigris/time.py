@@ -2,8 +2,8 @@
 
 import time as _time
 
+from verdigris._core import time_sleep as sleep
 from verdigris._util import copy_globals
-from verdigris.hub import sleep
 
 __implements__ = ["sleep"]
 __all__ = __implements__

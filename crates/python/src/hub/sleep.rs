@@ -5,21 +5,30 @@ use pyo3::prelude::*;
 
 use super::{limit, object as hub, park};
 
-/// Lets others run for at least `seconds` (a number; 0: until all that is ready now has had its turn).
-///
-/// With `ref` false the sleep alone does not keep the program running. Raises ValueError for a negative
-/// number, like `time.sleep`. Behaviour: gevent.sleep (reference row GV-77).
+/// `time.sleep` of a patched program: `sleep`, but a negative number is a ValueError, as in the standard library.
 #[pyfunction]
-#[pyo3(signature = (seconds=0.0, r#ref=true))]
-pub(crate) fn sleep(py: Python<'_>, seconds: f64, r#ref: bool) -> PyResult<()> {
-    if seconds < 0.0 || seconds.is_nan() {
+#[pyo3(signature = (seconds, r#ref=true))]
+pub(crate) fn time_sleep(py: Python<'_>, seconds: f64, r#ref: bool) -> PyResult<()> {
+    if seconds < 0.0 {
         return Err(PyValueError::new_err(format!(
             "sleep length must be non-negative, not {seconds:?}; use sleep(0) to let others run"
         )));
     }
+    sleep(py, seconds, r#ref)
+}
+
+/// Lets others run for at least `seconds` (a number; 0 or less: until all that is ready now has had its turn).
+///
+/// With `ref` false the sleep alone does not keep the program running. Behaviour: gevent.sleep (reference row GV-77).
+#[pyfunction]
+#[pyo3(signature = (seconds=0.0, r#ref=true))]
+pub(crate) fn sleep(py: Python<'_>, seconds: f64, r#ref: bool) -> PyResult<()> {
+    if seconds.is_nan() {
+        return Err(PyValueError::new_err("sleep length must be a number of seconds, not NaN"));
+    }
     let ticket = park::arm(py)?;
     let home = ticket.home().get();
-    if seconds == 0.0 {
+    if seconds <= 0.0 {
         ticket.wake(py)?;
         return park::park_until_switched(py).map(drop);
     }
