@@ -327,3 +327,16 @@ def test_contexts_made_before_patching_are_cooperative():
     import sys
 
     subprocess.run([sys.executable, "-W", "ignore", "-c", LATE, CERTIFICATE], check=True, timeout=30)
+
+
+def test_the_class_can_be_called(client_context):
+    """As gevent's: geventhttpclient does."""
+    left, right = socket.socketpair()
+    accepting = verdigris.spawn(ssl.SSLSocket, left, certfile=CERTIFICATE, server_side=True)
+    with (
+        ssl.SSLSocket(right, _context=client_context, server_hostname="localhost") as client,
+        accepting.get() as server,
+    ):
+        assert type(client) is type(server) is ssl.SSLSocket
+        client.sendall(b"ping")
+        assert server.recv(10) == b"ping"

@@ -12,6 +12,7 @@ standard socket. That works because a TLS socket does everything through its `_s
 so that object is the only place where anything waits.
 """
 
+import _socket
 import _ssl
 import ssl as __ssl__
 import types
@@ -119,6 +120,45 @@ def _gevent_did_monkey_patch(*_args, **_kwargs):
     orig_SSLContext.sslsocket_class = SSLSocket
 
 
+class _Wraps(type):
+    """Lets `SSLSocket` be called, as gevent's can: the standard class has no public constructor since Python 3.7."""
+
+    def __call__(
+        cls,
+        sock=None,
+        keyfile=None,
+        certfile=None,
+        server_side=False,
+        cert_reqs=__ssl__.CERT_NONE,
+        ssl_version=__ssl__.PROTOCOL_TLS,
+        ca_certs=None,
+        do_handshake_on_connect=True,
+        family=_socket.AF_INET,
+        type=_socket.SOCK_STREAM,
+        proto=0,
+        fileno=None,
+        suppress_ragged_eofs=True,
+        npn_protocols=None,
+        ciphers=None,
+        server_hostname=None,
+        _session=None,
+        _context=None,
+    ):
+        if npn_protocols:
+            raise NotImplementedError("NPN is not spoken any more; SSLContext.set_alpn_protocols() is its successor")
+        if _context is None:
+            _context = _context_of(server_side, keyfile, certfile, cert_reqs, ssl_version, ca_certs, ciphers)
+        return cls._create(
+            sock=socket(family, type, proto, fileno) if sock is None else sock,
+            server_side=server_side,
+            do_handshake_on_connect=do_handshake_on_connect,
+            suppress_ragged_eofs=suppress_ragged_eofs,
+            server_hostname=server_hostname,
+            context=_context,
+            session=_session,
+        )
+
+
 def _transplanted(source, base):
     """The standard class *source* with *base* in place of the class it inherits from."""
     cell = types.CellType()
@@ -127,7 +167,7 @@ def _transplanted(source, base):
         for name, member in vars(source).items()
         if name not in ("__dict__", "__weakref__", "__module__")
     }
-    transplanted = type(source.__name__, (base,), {**members, "__module__": __name__})
+    transplanted = _Wraps(source.__name__, (base,), {**members, "__module__": __name__})
     cell.cell_contents = transplanted
     return transplanted
 
@@ -176,6 +216,17 @@ def wrap_socket(
     ciphers=None,
 ):
     """Wrap a socket in a context made from the arguments (the standard function of Python < 3.12)."""
+    context = _context_of(server_side, keyfile, certfile, cert_reqs, ssl_version, ca_certs, ciphers)
+    return context.wrap_socket(
+        sock,
+        server_side=server_side,
+        do_handshake_on_connect=do_handshake_on_connect,
+        suppress_ragged_eofs=suppress_ragged_eofs,
+    )
+
+
+def _context_of(server_side, keyfile, certfile, cert_reqs, ssl_version, ca_certs, ciphers):
+    """A context made from what `wrap_socket` took before there were contexts."""
     if server_side and not certfile:
         raise ValueError("certfile must be specified for server-side operations")
     if keyfile and not certfile:
@@ -192,9 +243,4 @@ def wrap_socket(
         context.load_cert_chain(certfile, keyfile)
     if ciphers:
         context.set_ciphers(ciphers)
-    return context.wrap_socket(
-        sock,
-        server_side=server_side,
-        do_handshake_on_connect=do_handshake_on_connect,
-        suppress_ragged_eofs=suppress_ragged_eofs,
-    )
+    return context
