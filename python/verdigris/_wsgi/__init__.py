@@ -1,0 +1,1 @@
+"""The parts of `verdigris.pywsgi`, a file each."""
