@@ -8,6 +8,8 @@
  * outside points at the frames: a frame object (from a traceback, or sys._getframe) reads its frame until that frame ends, which
  * this one never will. So the frames are looked at one by one, and a stack with a frame object that others have is given up.
  *
+ * The overflow of a stack (`print`). The report of it says where in Python that was.
+ *
  * A generator that was running there has its frame inside the generator object, with a pointer to its caller's frame: that is cut.
  * From 3.15 on the references that the frames hold are dropped, too.
  *
@@ -27,6 +29,8 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #ifdef HAS_FRAMES
 #  include <internal/pycore_frame.h>
@@ -171,4 +175,113 @@ verdigris_frames_note(PyThreadState *tstate, PyObject **codes, int *offsets, int
     Py_XDECREF(frame);
 #endif
     return count;
+}
+
+/* Most frames that `print` shows, from the innermost and from the outermost. A recursion is the same in between. */
+#define MOST_INNERMOST 30
+#define MOST_OUTERMOST 10
+
+#ifdef HAS_FRAMES
+static PyCodeObject *
+code_of(struct _PyInterpreterFrame *frame)
+{
+#  if PY_VERSION_HEX >= 0x030D0000
+    return _PyFrame_GetCode(frame);
+#  else
+    return frame->f_code;
+#  endif
+}
+
+static int
+line_of(struct _PyInterpreterFrame *frame)
+{
+#  if PY_VERSION_HEX >= 0x030C0000
+    return PyUnstable_InterpreterFrame_GetLine(frame);
+#  else
+    return PyCode_Addr2Line(frame->f_code, _PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT));
+#  endif
+}
+
+static void
+put(int descriptor, const char *text, size_t length)
+{
+    if (write(descriptor, text, length) < 0) {
+        return; /* there is nobody to tell */
+    }
+}
+
+static void
+put_string(int descriptor, PyObject *string)
+{
+    char text[512], *end = text;
+    if (string == NULL || !PyUnicode_Check(string)) {
+        put(descriptor, "?", 1);
+        return;
+    }
+    for (Py_ssize_t index = 0; index < PyUnicode_GET_LENGTH(string) && end < text + sizeof(text) - 16; index++) {
+        Py_UCS4 character = PyUnicode_READ_CHAR(string, index);
+        if (character >= ' ' && character < 127) {
+            *end++ = (char)character;
+        }
+        else {
+            end += snprintf(end, 16, "\\U%08x", (unsigned)character);
+        }
+    }
+    put(descriptor, text, end - text);
+}
+
+static void
+put_frame(int descriptor, struct _PyInterpreterFrame *frame)
+{
+    char number[32];
+    PyCodeObject *code = code_of(frame);
+    put(descriptor, "  File \"", 8);
+    put_string(descriptor, code->co_filename);
+    put(descriptor, number, snprintf(number, sizeof(number), "\", line %d in ", line_of(frame)));
+    put_string(descriptor, code->co_qualname);
+    put(descriptor, "\n", 1);
+}
+#endif
+
+/* Writes the frames of the running greenlet, the innermost first. For a signal handler: nothing is allocated, locked or counted. */
+void
+verdigris_frames_print(struct _PyInterpreterFrame *frame, int descriptor)
+{
+#ifdef HAS_FRAMES
+    static const char title[] = "Greenlet's stack (most recent call first):\n", run[] = "It runs ";
+    struct _PyInterpreterFrame *each, *outermost = NULL;
+    char text[64];
+    int count = 0, position = 0;
+    for (each = frame; each != NULL; each = each->previous) {
+        if (is_python_frame(each)) {
+            outermost = each;
+            count++;
+        }
+    }
+    if (outermost != NULL) {
+        put(descriptor, run, sizeof(run) - 1);
+        put_string(descriptor, code_of(outermost)->co_qualname);
+        put(descriptor, text, snprintf(text, sizeof(text), "(), %d Python frames deep.\n", count));
+    }
+    put(descriptor, title, sizeof(title) - 1);
+    for (each = frame; each != NULL; each = each->previous) {
+        if (!is_python_frame(each)) {
+            continue;
+        }
+        if (position < MOST_INNERMOST || position >= count - MOST_OUTERMOST) {
+            put_frame(descriptor, each);
+        }
+        else if (position == MOST_INNERMOST) {
+            int hidden = count - MOST_INNERMOST - MOST_OUTERMOST;
+            put(descriptor, text, snprintf(text, sizeof(text), "  ... %d more ...\n", hidden));
+        }
+        position++;
+    }
+#else
+    static const char text[] = "python -X faulthandler shows where it was.\n";
+    (void)frame;
+    if (write(descriptor, text, sizeof(text) - 1) < 0) {
+        return;
+    }
+#endif
 }

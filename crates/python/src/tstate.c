@@ -278,6 +278,7 @@ verdigris_saved_annex_used(Saved *saved)
 int verdigris_frames_forget(struct _PyInterpreterFrame *frame);
 int verdigris_frames_visit(struct _PyInterpreterFrame *frame, visitproc visit, void *arg);
 void verdigris_frames_clear(struct _PyInterpreterFrame *frame);
+void verdigris_frames_print(struct _PyInterpreterFrame *frame, int descriptor);
 
 static inline struct _PyInterpreterFrame *
 top_frame(Saved *saved)
@@ -318,6 +319,17 @@ verdigris_saved_forget(Saved *saved, int clear)
     }
     saved->chunk = chunk;
     return 1;
+}
+
+/* Where the running greenlet is in Python, for a signal handler. */
+void
+verdigris_tstate_print_frames(PyThreadState *tstate, int descriptor)
+{
+#ifdef HAS_CFRAME
+    verdigris_frames_print(tstate->cframe->current_frame, descriptor);
+#else
+    verdigris_frames_print(tstate->current_frame, descriptor);
+#endif
 }
 
 int

@@ -43,6 +43,9 @@ unsafe extern "C" {
     pub(crate) fn visit(saved: *mut Saved, visit: ffi::visitproc, argument: *mut std::ffi::c_void) -> std::ffi::c_int;
     #[link_name = "verdigris_saved_forget"]
     pub(crate) fn forget(saved: *mut Saved, clear: std::ffi::c_int) -> std::ffi::c_int;
+    /// Prints where the thread is in Python. Async-signal-safe.
+    #[link_name = "verdigris_tstate_print_frames"]
+    pub(crate) fn print_frames(tstate: *mut ffi::PyThreadState, descriptor: std::ffi::c_int);
     #[link_name = "verdigris_tstate_trash_nesting"]
     pub(crate) fn trash_nesting(tstate: *mut ffi::PyThreadState) -> std::ffi::c_int;
 }

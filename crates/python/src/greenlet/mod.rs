@@ -32,6 +32,7 @@ mod methods;
 mod module;
 mod names;
 mod object;
+mod overflow;
 mod python;
 mod stacks;
 mod switch;

@@ -22,7 +22,7 @@ use super::object::{PyGreenlet, state};
 use crate::tstate;
 
 const KIB: usize = 1 << 10;
-const GUARD: usize = 64 * KIB;
+pub(super) const GUARD: usize = 64 * KIB;
 /// CPython reserves about 48 KiB of a stack for itself and wants 96 at least.
 const SMALLEST: usize = 128 * KIB;
 const LARGEST: usize = 1 << 30;

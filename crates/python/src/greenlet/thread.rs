@@ -16,6 +16,7 @@ use pyo3::ffi;
 use verdigris_fiber::Stack;
 
 use super::object::{self, Phase, PyGreenlet};
+use super::overflow;
 use super::python::{self, Pending};
 
 pub(crate) struct Thread {
@@ -163,6 +164,7 @@ unsafe fn begin() -> *const Thread {
         if stored != 0 {
             return ptr::null();
         }
+        overflow::watch_thread();
         pending.restore();
         thread
     }
@@ -186,6 +188,11 @@ unsafe extern "C" fn ended(capsule: *mut ffi::PyObject) {
         let main = (*thread).main.replace(null_mut());
         object::state(main).phase.set(Phase::Dead);
         let current = (*thread).current.replace(null_mut());
+        // In the child of a fork, the other threads are gone in the middle of what they did. Nobody noted where the greenlet that ran
+        // was in Python, so nobody can tell who points at its frames: its stack is lost.
+        if let Some(stack) = (*object::state(current).stack.get()).take() {
+            super::pool().abandon(stack);
+        }
         let tracer = (*thread).tracer.replace(null_mut());
         ffi::Py_XDECREF(tracer);
         for greenlet in (*thread).take_condemned() {
