@@ -155,7 +155,7 @@ def _sigfd(_loop):
     raise AttributeError("sigfd")
 
 
-loop.sigfd = property(_sigfd)
+setattr(loop, "sigfd", property(_sigfd))
 
 
 def set_syserr_cb(callback):
