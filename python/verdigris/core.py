@@ -155,7 +155,7 @@ def _sigfd(_loop):
     raise AttributeError("sigfd")
 
 
-setattr(loop, "sigfd", property(_sigfd))
+loop.sigfd = property(_sigfd)  # type: ignore[attr-defined]
 
 
 def set_syserr_cb(callback):
