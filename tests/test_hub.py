@@ -181,3 +181,26 @@ ROWS = {
 def test_row(program: Run, row: str) -> None:
     ended = program(HEAD + "if True:\n" + ROWS[row], patched=False)
     assert ended.status == 0, ended.stderr
+
+
+def test_a_greenlet_cannot_be_waited_for_in_another_thread(program: Run) -> None:
+    """What it links is told in its own thread: a wait elsewhere would never end, or be woken from the wrong thread."""
+    source = """
+        import os
+        if not os.environ.get("GENUINE_GEVENT"):
+            import verdigris; verdigris.install_as_gevent()
+        import gevent, greenlet, threading
+        sleeper = gevent.spawn(gevent.sleep, 100)
+        gevent.sleep(0)
+        told = []
+        def wait():
+            for method in (sleeper.join, sleeper.get, lambda: sleeper.join(10)):
+                try:
+                    method()
+                except greenlet.error as error:
+                    told.append(str(error).startswith("Cannot switch to a different thread"))
+        thread = threading.Thread(target=wait); thread.start(); thread.join()
+        assert told == [True] * 3, told
+        """
+    ended = program(source, patched=False)
+    assert ended.status == 0, ended.stderr

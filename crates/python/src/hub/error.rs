@@ -91,6 +91,16 @@ pub(crate) fn wrong_thread(py: Python<'_>, what: &str) -> PyErr {
     )
 }
 
+/// A greenlet was waited for in another thread than its own: `greenlet.error`, as genuine greenlet's when it is to switch there.
+#[cold]
+pub(crate) fn greenlet_of_other_thread(py: Python<'_>) -> PyErr {
+    // SAFETY: a static type that lives as long as the module, and the GIL is held.
+    let class = unsafe { Bound::from_borrowed_ptr(py, crate::greenlet::error_type().cast()) };
+    let text =
+        "Cannot switch to a different thread: the greenlet runs in another one; wait for an Event or an AsyncResult";
+    PyErr::from_type(class.cast_into().expect("an exception's class"), text)
+}
+
 /// The loop was destroyed.
 #[cold]
 pub(crate) fn destroyed_loop() -> PyErr {

@@ -21,6 +21,7 @@ use verdigris_loop::{Key, SoonKey};
 
 use crate::greenlet::{self, PyGreenlet};
 use crate::greenlet_base::{self, RawGreenlet};
+use crate::hub::error;
 use crate::hub::event_loop::LoopObject;
 use crate::hub::limit::Limit;
 use crate::hub::links::{Link, Links};
@@ -380,6 +381,9 @@ impl GreenletObject {
         let py = slf.py();
         if Self::is_ready(slf) {
             return Ok(true);
+        }
+        if !slf.get().home(py)?.is_home() {
+            return Err(error::greenlet_of_other_thread(py));
         }
         let ticket = park::arm(py)?;
         Self::link_to(slf, Link::Wake(ticket.clone_ref(py)));
