@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -33,6 +34,7 @@ PROJECT = Path(__file__).parents[2]
 
 def main() -> int:
     options = arguments()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored, in the children, too
     python = options.python.absolute()
     version = subprocess.run(
         [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True, check=True
@@ -105,7 +107,7 @@ def run_all(
         for future in as_completed(futures):
             judged(futures[future], future.result())
     for job in jobs:
-        if verdicts[job.name].broken and verdicts[job.name].broken == verdicts[job.name].slow:
+        if verdicts[job.name].broken and verdicts[job.name].broken <= verdicts[job.name].slow:
             judged(job, run_job(job, python, environment, logs), "again: ")
     return list(verdicts.values())
 
@@ -134,7 +136,9 @@ def judge(verdicts: list[Verdict]) -> int:
 
 def put_on_record(verdicts: list[Verdict], ours: Ours) -> None:
     for verdict in verdicts:
-        ours.replace("fails", verdict.name, verdict.lacking if verdict.passed or not verdict.genuine else {"*"})
+        ours.replace(
+            "fails", verdict.name, verdict.lacking - verdict.slow if verdict.passed or not verdict.genuine else {"*"}
+        )
         ours.replace("passes", verdict.name, verdict.beyond)
     ours.save()
 
