@@ -38,7 +38,7 @@ FOR_PYTHON := VIRTUAL_ENV=$(VENV) PYO3_PYTHON=$(BIN)/python CARGO_TARGET_DIR=$(T
 WHEELS := $(TARGET)/py$(TAG)/wheels
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-loop demo loom test test-rust test-python build conformance leaks lint format asan clean
+.PHONY: help bench bench-loop demo loom miri test test-rust test-python build conformance leaks lint format asan clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -79,6 +79,9 @@ conformance: build $(VENV)-conformance/.ready  ## greenlet's, gevent's and CPyth
 
 loom:  ## the cross-thread wake-up of the loop in every interleaving
 	@RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(TARGET)/loom cargo test --package verdigris-loop --lib --release every_interleaving
+
+miri:  ## the loop's parts without system calls under Miri (a nightly toolchain with miri and rust-src)
+	@MIRIFLAGS=-Zmiri-disable-isolation CARGO_TARGET_DIR=$(TARGET)/miri cargo +nightly miri test --package verdigris-loop --lib -- --skip behaves_like
 
 bench-loop:  ## the event loop alternately with C libev, which must be installed (libev-dev) (BENCH_FLAGS="--rounds 5 timers")
 	@CARGO_TARGET_DIR=$(TARGET)/libev cargo run --quiet --release --manifest-path benchmarks/libev/Cargo.toml -- $(BENCH_FLAGS)
