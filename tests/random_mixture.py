@@ -343,11 +343,18 @@ class World:
 
     def look(self):
         """Looks at frames of others, and keeps some."""
-        frame = self.target().gr_frame
-        if frame is not None:
-            check("".join(traceback.format_stack(frame)), "no frames")
-            if self.random.random() < 0.2:
-                self.program.frames.append(frame)
+        if sys.version_info < (3, 12):
+            # There the collector runs in the middle of `f_back`, and a finalizer that resumes the greenlet looked at pulls the
+            # frames away from under the interpreter. From 3.12 on it runs between instructions.
+            gc.disable()
+        try:
+            frame = self.target().gr_frame
+            if frame is not None:
+                check("".join(traceback.format_stack(frame)), "no frames")
+                if self.random.random() < 0.2:
+                    self.program.frames.append(frame)
+        finally:
+            gc.enable()
         try:
             raise Planned("to have a traceback")
         except Planned as planned:
