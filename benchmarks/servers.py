@@ -60,7 +60,13 @@ CASES = {
     "tls-100": Case("TLS echo, 100 connections, 1 KiB", "tls", 100, mode="echo", more={"tls": "yes"}),
     "udp-100": Case("UDP echo, 100 sockets, 1 KiB", "udp", 100),
     "accept": Case("accept and close", "accept", 50),
-    "idle-10000": Case("TCP echo, 100 connections beside 10,000 idle ones", "echo", 100, idle=10_000),
+    "idle-10000": Case(
+        "TCP echo, 100 connections beside 10,000 idle ones",
+        "echo",
+        100,
+        idle=10_000,
+        figures=("rate", "cpu_us", "p99_us", "p999_us", "resident_each"),
+    ),
     "http-client": Case("HTTP client, 200 connections", "http", 200, figures=("rate", "cpu_us")),
     "proxy-100": Case("TCP proxy, 100 connections, 1 KiB", "proxy", 100),
 }
