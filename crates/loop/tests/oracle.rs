@@ -25,11 +25,21 @@ enum Op {
     Reopen(usize, bool, bool),
     Duplicate(usize),
     Look,
+    /// A look in whose callbacks this is done, one thing after each event.
+    Busy(Vec<Op>),
 }
 
 const SOCKETS: usize = 5;
 
 fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        21 => simple(),
+        6 => Just(Op::Look),
+        3 => prop::collection::vec(simple(), 1..6).prop_map(Op::Busy),
+    ]
+}
+
+fn simple() -> impl Strategy<Value = Op> {
     let which = || 0..SOCKETS;
     prop_oneof![
         4 => which().prop_map(Op::Write),
@@ -42,7 +52,6 @@ fn op() -> impl Strategy<Value = Op> {
         1 => which().prop_map(Op::HangUp),
         2 => (which(), any::<bool>(), any::<bool>()).prop_map(|(which, adopt, tell)| Op::Reopen(which, adopt, tell)),
         1 => which().prop_map(Op::Duplicate),
-        6 => Just(Op::Look),
     ]
 }
 
@@ -164,7 +173,47 @@ fn act(event_loop: &mut Loop<usize>, sockets: &mut [Socket], op: &Op, next: &mut
         }
         Op::Reopen(which, adopt, tell) => reopen(event_loop, &mut sockets[which], adopt, tell),
         Op::Look => look(event_loop, sockets),
+        Op::Busy(ref ops) => {
+            busy(event_loop, sockets, ops, next);
+            look(event_loop, sockets);
+        }
     }
+}
+
+/// What was closed, stopped or cancelled in a callback is not told any more, and its heirs only what is true of them.
+fn busy(event_loop: &mut Loop<usize>, sockets: &mut [Socket], ops: &[Op], next: &mut usize) {
+    let mut ops = ops.iter();
+    let mut reopened = [false; SOCKETS];
+    run(event_loop, Mode::NoWait, |event_loop, ready| {
+        let Ready::Event { key, data, revents } = ready else {
+            return;
+        };
+        let which = if data < WAIT {
+            assert_eq!(sockets[data].watcher.map(|(watcher, _)| watcher), Some(key));
+            data
+        } else {
+            let waits = |socket: &Socket| socket.waits.iter().position(|(wait, _)| *wait == key);
+            let which = sockets.iter().position(|socket| waits(socket).is_some());
+            let which = which.expect("a wait that was not cancelled");
+            let place = waits(&sockets[which]).expect("as just found");
+            sockets[which].waits.swap_remove(place);
+            which
+        };
+        // A wait for an adopted socket is told at once, as long as nobody has tried.
+        if reopened[which] && (data < WAIT || !sockets[which].adopted) {
+            assert_eq!(
+                revents.bits() & !sockets[which].truth(),
+                0,
+                "socket {which} was told of its past"
+            );
+        }
+        if let Some(op) = ops.next() {
+            if let Op::Reopen(which, ..) = *op {
+                reopened[which] = true;
+            }
+            act(event_loop, sockets, op, next);
+        }
+    });
 }
 
 /// Closes a socket, told to the loop or behind its back, and opens another, most likely under the same number.

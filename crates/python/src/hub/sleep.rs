@@ -24,7 +24,9 @@ pub(crate) fn time_sleep(py: Python<'_>, seconds: f64, r#ref: bool) -> PyResult<
 #[pyo3(signature = (seconds=0.0, r#ref=true))]
 pub(crate) fn sleep(py: Python<'_>, seconds: f64, r#ref: bool) -> PyResult<()> {
     if seconds.is_nan() {
-        return Err(PyValueError::new_err("sleep length must be a number of seconds, not NaN"));
+        return Err(PyValueError::new_err(
+            "sleep length must be a number of seconds, not NaN",
+        ));
     }
     let ticket = park::arm(py)?;
     let home = ticket.home().get();
