@@ -20,7 +20,7 @@ runs = $(shell $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(call runs,$(name))))
 TAG := $(shell $(or $(PYTHON),false) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 
-PROFILE ?= $(if $(filter demo test test-rust test-python bench conformance leaks,$(MAKECMDGOALS)),release,dev)
+PROFILE ?= $(if $(filter demo test test-rust test-python bench conformance foreign leaks,$(MAKECMDGOALS)),release,dev)
 RUST_TESTS ?= yes
 BENCH_FLAGS ?=
 CONFORMANCE_FLAGS ?=
@@ -38,7 +38,7 @@ FOR_PYTHON := VIRTUAL_ENV=$(VENV) PYO3_PYTHON=$(BIN)/python CARGO_TARGET_DIR=$(T
 WHEELS := $(TARGET)/py$(TAG)/wheels
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-loop demo loom miri test test-rust test-python build conformance leaks lint format asan clean
+.PHONY: help bench bench-loop demo loom miri test test-rust test-python build conformance foreign leaks lint format asan clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -82,6 +82,12 @@ loom:  ## the cross-thread wake-up of the loop in every interleaving
 
 miri:  ## the loop's parts without system calls under Miri (a nightly toolchain with miri and rust-src)
 	@MIRIFLAGS=-Zmiri-disable-isolation CARGO_TARGET_DIR=$(TARGET)/miri cargo +nightly miri test --package verdigris-loop --lib -- --skip behaves_like
+
+foreign: build $(VENV)-foreign/.ready  ## gevent's examples, and geventhttpclient's and gipc's own tests, on verdigris, from a wheel of it
+	@rm -rf $(WHEELS)
+	@$(FOR_PYTHON) $(BIN)/maturin build --quiet --profile $(PROFILE) --interpreter $(BIN)/python --out $(WHEELS)
+	@$(VENV)-foreign/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/*.whl
+	@$(VENV)-foreign/bin/python tests/foreign.py --folder $(TARGET)/foreign
 
 bench-loop:  ## the event loop alternately with C libev, which must be installed (libev-dev) (BENCH_FLAGS="--rounds 5 timers")
 	@CARGO_TARGET_DIR=$(TARGET)/libev cargo run --quiet --release --manifest-path benchmarks/libev/Cargo.toml -- $(BENCH_FLAGS)
@@ -134,6 +140,13 @@ $(VENV)-conformance/.ready: requirements-conformance.txt
 	@echo "» making $(notdir $(VENV)-conformance) with the libraries of requirements-conformance.txt (once)"
 	@$(PYTHON) -m venv $(VENV)-conformance
 	@$(VENV)-conformance/bin/python -m pip install --disable-pip-version-check --requirement requirements-conformance.txt
+	@touch $@
+
+# What the tests of foreign programs need.
+$(VENV)-foreign/.ready: requirements-foreign.txt
+	@echo "» making $(notdir $(VENV)-foreign) with the libraries of requirements-foreign.txt (once)"
+	@$(PYTHON) -m venv $(VENV)-foreign
+	@$(VENV)-foreign/bin/python -m pip install --disable-pip-version-check --requirement requirements-foreign.txt
 	@touch $@
 
 # The libraries that the benchmarks compare with.

@@ -82,7 +82,7 @@ __all__ = [
     "trim",
     "trim_free_stacks",
     "supported_backends_int",
-    "thread_ident",
+    "thread_ident", "time_sleep",
     "timer",
     "wall_clock",
     "watcher",
