@@ -106,9 +106,9 @@ impl PoolObject {
             .ok_or_else(|| PyValueError::new_err("ThreadPool.__init__() was not called"))
     }
 
-    /// Whether the thread of the pool's hub sleeps.
-    pub(super) fn owner_blocked(&self, py: Python<'_>) -> Option<Arc<AtomicBool>> {
-        Some(self.home(py).ok()?.get().blocked())
+    /// Whether the thread of the pool's hub has released the GIL to sleep.
+    pub(super) fn owner_gave_way(&self, py: Python<'_>) -> Option<Arc<AtomicBool>> {
+        Some(self.home(py).ok()?.get().gave_way())
     }
 
     fn home(&self, py: Python<'_>) -> PyResult<Py<LoopObject>> {

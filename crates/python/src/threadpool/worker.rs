@@ -185,7 +185,7 @@ impl<'py> Worker<'py> {
             return;
         };
         let hooked = self.is_hooked();
-        let owner_blocked = self.pool().and_then(|pool| pool.get().owner_blocked(py));
+        let gave_way = self.pool().and_then(|pool| pool.get().owner_gave_way(py));
         let (mut message, owner) = (None::<Message>, Spin::default());
         loop {
             let task = queue.take_now().or_else(|| {
@@ -196,8 +196,8 @@ impl<'py> Worker<'py> {
                     }
                     let task = queue.take(idle_limit)?;
                     // Who has put it in still has the GIL: not to queue up for that if it is released in a moment.
-                    if let Some(blocked) = &owner_blocked {
-                        owner.until(|| blocked.load(Ordering::Acquire));
+                    if let Some(gave_way) = &gave_way {
+                        owner.until(|| gave_way.load(Ordering::Acquire));
                     }
                     Some(task)
                 })

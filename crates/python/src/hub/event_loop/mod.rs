@@ -64,8 +64,10 @@ pub(crate) struct LoopObject {
     deferred: Cell<Option<NonNull<ffi::PyObject>>>,
     /// The greenlet that runs the loop, while it waits for the greenlet it has resumed and has nothing else under way.
     at_rest: Cell<*const PyGreenlet>,
-    /// Whether the home thread is in the system's wait for events, with the GIL released; for other threads to see.
-    blocked: Arc<AtomicBool>,
+    /// Whether the home thread is in the system's wait for events, with the GIL released.
+    blocked: Cell<bool>,
+    /// Whether it has released the GIL for that: for threads that do not hold it to see.
+    gave_way: Arc<AtomicBool>,
     /// How many calls are under way in other threads that will be answered through this loop, and where it waits a moment for one.
     answers: Cell<usize>,
     answer: Spin,
@@ -105,7 +107,8 @@ impl LoopObject {
             handed: Cell::new(None),
             deferred: Cell::new(None),
             at_rest: Cell::new(std::ptr::null()),
-            blocked: Arc::default(),
+            blocked: Cell::new(false),
+            gave_way: Arc::default(),
             answers: Cell::new(0),
             answer: Spin::default(),
             is_default,
@@ -170,9 +173,9 @@ impl LoopObject {
         });
     }
 
-    /// Whether the home thread sleeps in the system's wait, as a thread without the GIL may look at it.
-    pub(crate) fn blocked(&self) -> Arc<AtomicBool> {
-        self.blocked.clone()
+    /// Whether the home thread has released the GIL to sleep, as a thread without the GIL may look at it.
+    pub(crate) fn gave_way(&self) -> Arc<AtomicBool> {
+        self.gave_way.clone()
     }
 
     /// Puts a native entry at the end of the run-soon queue, from any thread.
@@ -432,15 +435,17 @@ impl LoopObject {
         } else {
             None
         };
+        self.blocked.set(true);
         let woken = tstate::detached(py, || {
-            self.blocked.store(true, Ordering::Release);
+            self.gave_way.store(true, Ordering::Release);
             if let Some(answers) = answers {
                 self.answer.until(|| answers.has_queued());
             }
             let woken = wait.block();
-            self.blocked.store(false, Ordering::Release);
+            self.gave_way.store(false, Ordering::Release);
             woken
         });
+        self.blocked.set(false);
         self.engine()?.absorb(woken);
         self.check_signals(py);
         Ok(())

@@ -191,7 +191,7 @@ impl LoopObject {
         if self.is_destroyed() {
             return Ok(());
         }
-        if self.blocked.load(std::sync::atomic::Ordering::Acquire) {
+        if self.blocked.get() {
             // Not while its own thread is in the middle of a wait. Once that has ended, anybody may.
             self.at_home(py)?;
         }
