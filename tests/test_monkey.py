@@ -13,9 +13,9 @@ def test_all_that_blocks_is_replaced(program: Run) -> None:
         assert not monkey.is_anything_patched() and monkey.saved == {}
         assert monkey.patch_all() is True
         import os, queue, select, selectors, signal, socket, ssl, subprocess, threading, time, _thread
-        import verdigris.hub, verdigris._hub_local
+        import verdigris.hub, verdigris.time, verdigris._hub_local
         from verdigris import socket as green_socket, thread, local, event, queue as green_queue
-        assert time.sleep is verdigris.hub.sleep
+        assert time.sleep is verdigris.time.sleep
         assert socket.socket is green_socket.socket and socket.getaddrinfo is green_socket.getaddrinfo
         assert _thread.start_new_thread is thread.start_new_thread
         assert threading.Lock is _thread.allocate_lock is thread.LockType

@@ -74,6 +74,7 @@ __all__ = [
     "settrace",
     "signal",
     "sleep",
+    "time_sleep",
     "spawn",
     "stat",
     "enable_optional_cleanup",

@@ -99,6 +99,7 @@ for _name in (
     "get_native_id",
     "daemon_threads_allowed",
     "RLock",
+    "set_name",
 ):
     if hasattr(_thread, _name):
         globals()[_name] = getattr(_thread, _name)

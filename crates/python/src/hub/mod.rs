@@ -78,7 +78,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(object::set_hub, module)?)?;
     module.add_function(wrap_pyfunction!(greenlet::spawn, module)?)?;
     module.add_function(wrap_pyfunction!(sleep::sleep, module)?)?;
-    module.add_function(wrap_pyfunction!(sleep::time_sleep, module)?)?;
+    module.add("time_sleep", wrap_pyfunction!(sleep::time_sleep, module)?)?;
     module.add_class::<wait::WaitIterator>()?;
     module.add_function(wrap_pyfunction!(wait::wait, module)?)?;
     module.add_function(wrap_pyfunction!(wait::joinall, module)?)?;

@@ -6,8 +6,10 @@ use pyo3::prelude::*;
 use super::{limit, object as hub, park};
 
 /// `time.sleep` of a patched program: `sleep`, but a negative number is a ValueError, as in the standard library.
+///
+/// It says that it is `gevent.hub.sleep`, by which programs know that they are patched.
 #[pyfunction]
-#[pyo3(signature = (seconds, r#ref=true))]
+#[pyo3(name = "sleep", signature = (seconds, r#ref=true))]
 pub(crate) fn time_sleep(py: Python<'_>, seconds: f64, r#ref: bool) -> PyResult<()> {
     if seconds < 0.0 {
         return Err(PyValueError::new_err(format!(
