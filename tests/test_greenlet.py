@@ -523,6 +523,8 @@ def test_statistics_add_up():
     kept = [suspended()[0] for _ in range(10)]
     during = _core.statistics()
     assert during["stacks_in_use"] == before["stacks_in_use"] + 10
+    assert during["resident_bytes"] >= during["stacks_in_use"] * 4096
+    assert during["reserved_bytes"] >= during["resident_bytes"]
     assert during["reserved_bytes"] >= during["stacks_in_use"] * during["stack_bytes"] // 8
     kept.clear()
     assert _core.statistics()["stacks_in_use"] == before["stacks_in_use"]

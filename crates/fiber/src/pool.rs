@@ -150,6 +150,19 @@ impl StackPool {
         }
     }
 
+    /// Bytes of stacks, used and free, that are in memory. Takes a system call for each 64 MiB reserved: not for a hot path.
+    pub fn resident_bytes(&self) -> usize {
+        let inner = self.lock();
+        let of_class = |class: &Class| {
+            class
+                .slabs
+                .iter()
+                .map(|slab| slab.resident_bytes(class.size))
+                .sum::<usize>()
+        };
+        inner.classes.iter().map(of_class).sum()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing in here panics half-way.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)

@@ -273,7 +273,8 @@ unsafe fn functions(py: Python<'_>) -> PyResult<Vec<(&'static str, Bound<'_, PyA
             c"statistics",
             statistics as *mut c_void,
             none,
-            c"statistics() -> dict\n\nGreenlets and their stacks: numbers, and bytes of address space.",
+            c"statistics() -> dict\n\nGreenlets and their stacks: numbers, bytes of address space (reserved), bytes in memory (resident). A greenlet\n\
+              that has started and not ended has a stack in use.",
         )?,
     ])
 }
@@ -387,6 +388,7 @@ unsafe extern "C-unwind" fn statistics(_module: Object, _: Object) -> Object {
             (c"stack_bytes", size.stack as u64),
             (c"slabs", numbers.slabs as u64),
             (c"reserved_bytes", numbers.reserved_bytes as u64),
+            (c"resident_bytes", pool().resident_bytes() as u64),
             (c"starts", numbers.allocations),
             (c"reuses", numbers.reuses),
             (c"emptied", numbers.emptied),
