@@ -83,7 +83,7 @@ __all__ = [
     "trim",
     "trim_free_stacks",
     "supported_backends_int",
-    "thread_ident", "time_sleep",
+    "thread_ident",
     "timer",
     "wall_clock",
     "watcher",
