@@ -143,6 +143,7 @@ pub(super) unsafe fn hand_over(py: Python<'_>, ending: *mut PyGreenlet) -> bool 
             ffi::Py_DECREF(target.as_ptr().cast());
             return false;
         }
+        native.forget_resumed(py, ending);
         native.defer_release(target);
         greenlet::set_successor(target.as_ptr());
     }

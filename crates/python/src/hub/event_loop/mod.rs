@@ -62,6 +62,8 @@ pub(crate) struct LoopObject {
     handed: Cell<Option<Entry>>,
     /// A reference that whoever runs next gives back: that of the greenlet that was resumed.
     deferred: Cell<Option<NonNull<ffi::PyObject>>>,
+    /// Whom the hub has resumed last, as long as it has not ended in another way than through the hub.
+    resumed: Cell<Option<Py<PyAny>>>,
     /// The greenlet that runs the loop, while it waits for the greenlet it has resumed and has nothing else under way.
     at_rest: Cell<*const PyGreenlet>,
     /// Whether the home thread is in the system's wait for events, with the GIL released.
@@ -106,6 +108,7 @@ impl LoopObject {
             home: Cell::new(ThreadMark::here()),
             handed: Cell::new(None),
             deferred: Cell::new(None),
+            resumed: Cell::new(None),
             at_rest: Cell::new(std::ptr::null()),
             blocked: Cell::new(false),
             gave_way: Arc::default(),
@@ -306,6 +309,15 @@ impl LoopObject {
         }
     }
 
+    /// The running greenlet ends and does not come back through the hub, which may not run again for long: what it
+    /// remembers is not to keep a greenlet that nobody else knows. The running one is kept until it is left.
+    pub(crate) fn forget_resumed(&self, py: Python<'_>, ending: *mut PyGreenlet) {
+        match self.resumed.take() {
+            Some(resumed) if resumed.as_ptr() == ending.cast() => drop(resumed.into_bound(py)),
+            other => self.resumed.set(other),
+        }
+    }
+
     /// Runs one entry in the hub (or in whichever greenlet runs the loop).
     fn dispatch(&self, py: Python<'_>, entry: Entry) {
         if let Token::Callback(_) | Token::Watcher(_) = entry.token() {
@@ -323,13 +335,15 @@ impl LoopObject {
             // Kept for the error report: the one that was resumed may be gone by then.
             // SAFETY: `target` is alive, its reference is ours.
             let name = unsafe { Bound::from_borrowed_ptr(py, target.as_ptr().cast()) };
+            let outer = self.resumed.replace(Some(name.unbind()));
             // SAFETY: the GIL is held; the running greenlet outlives the switch.
             let before = self.at_rest.replace(unsafe { greenlet::current() });
             // SAFETY: on the home thread with the GIL held.
             let result = unsafe { self.resume(target) };
             self.at_rest.set(before);
+            let name = self.resumed.replace(outer).map(|name| name.into_bound(py));
             if result.is_null() {
-                self.handle_error(py, Some(&name), PyErr::fetch(py));
+                self.handle_error(py, name.as_ref(), PyErr::fetch(py));
             } else {
                 // SAFETY: an owned reference that nobody wants.
                 unsafe { ffi::Py_DECREF(result) };
