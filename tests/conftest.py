@@ -33,9 +33,13 @@ _terminal = 2
 
 
 def pytest_configure() -> None:
-    """Keeps the terminal: during tests, pytest's capture has descriptor 2 itself point elsewhere."""
+    """Keeps the terminal: during tests, pytest's capture has descriptor 2 itself point elsewhere.
+
+    And has interrupts reach the programs that tests start: a shell's `&` has them ignored, in the children, too.
+    """
     global _terminal
     _terminal = os.dup(2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
