@@ -382,6 +382,7 @@ HARMLESS = """
     PyType_GetQualName PyType_IsSubtype PyType_Modified PyUnicode_AsUTF8AndSize PyUnicode_DecodeFSDefaultAndSize
     PyUnicode_EncodeFSDefault PyUnicode_EqualToUTF8AndSize PyUnicode_FromString PyUnicode_FromStringAndSize
     PyUnicode_InternFromString PyUnicode_InternInPlace PyWeakref_GetObject PyWeakref_GetRef Py_IsFinalizing
+    PyUnstable_InterpreterFrame_GetCode PyUnstable_InterpreterFrame_GetLasti PyUnstable_InterpreterFrame_GetLine
     Py_IsInitialized _PyBytes_Resize _Py_CheckFunctionResult _Py_IsFinalizing PyErr_FormatV PyUnicode_FromFormatV
     Py_VaBuildValue _Py_VaBuildValue_SizeT
 """  # those of the last line are called by the guards alone
