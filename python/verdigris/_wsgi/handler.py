@@ -194,7 +194,6 @@ class WSGIHandler:
         env["PATH_INFO"] = unquote(path, encoding="latin-1")
         env["QUERY_STRING"] = query
         env["SERVER_PROTOCOL"] = self.request_version
-        env["GATEWAY_INTERFACE"] = "CGI/1.1"
         if isinstance(self.client_address, tuple):
             env["REMOTE_ADDR"] = str(self.client_address[0])
             env["REMOTE_PORT"] = str(self.client_address[1])
