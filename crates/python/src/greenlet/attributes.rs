@@ -7,7 +7,7 @@ use pyo3::ffi;
 
 use super::object::{self, PyGreenlet, State, state};
 use super::python::{self, set_error};
-use super::{stacks, switch, thread};
+use super::{methods, stacks, switch, thread};
 use crate::tstate;
 
 type Object = *mut ffi::PyObject;
@@ -66,6 +66,55 @@ pub(super) unsafe extern "C-unwind" fn init(greenlet: Object, args: Object, kwar
             return set_parent(greenlet, parent, null_mut());
         }
         0
+    }
+}
+
+/// What a call of the type itself does, in one step: `new` and `init` without the tuple between them.
+pub(super) unsafe extern "C-unwind" fn construct(
+    kind: Object,
+    args: *const Object,
+    count: usize,
+    names: Object,
+) -> Object {
+    // SAFETY: called by Python with the type, and `count` objects that the caller keeps, and one more for each name.
+    unsafe {
+        let count = ffi::PyVectorcall_NARGS(count);
+        let greenlet = object::allocate(kind.cast());
+        if greenlet.is_null() {
+            return null_mut();
+        }
+        let done = if names.is_null() && count == 1 {
+            set_run(greenlet, *args, null_mut())
+        } else {
+            init_from_vector(greenlet, args, count, names)
+        };
+        if done != 0 {
+            ffi::Py_DECREF(greenlet);
+            return null_mut();
+        }
+        greenlet
+    }
+}
+
+unsafe fn init_from_vector(greenlet: Object, args: *const Object, count: ffi::Py_ssize_t, names: Object) -> c_int {
+    // SAFETY: as in `construct`.
+    unsafe {
+        let arguments = methods::pack(args, count);
+        if arguments.is_null() {
+            return -1;
+        }
+        let mut keywords = null_mut();
+        if !names.is_null() {
+            keywords = methods::pack_keywords(args.offset(count), names);
+        }
+        let done = if keywords.is_null() && !names.is_null() {
+            -1
+        } else {
+            init(greenlet, arguments, keywords)
+        };
+        ffi::Py_DECREF(arguments);
+        ffi::Py_XDECREF(keywords);
+        done
     }
 }
 

@@ -6,6 +6,7 @@ use std::ptr::null_mut;
 use pyo3::ffi;
 
 use super::exit_type;
+use super::names;
 use super::object::{PyGreenlet, state};
 use super::python::set_error;
 use super::switch;
@@ -56,9 +57,14 @@ pub(super) unsafe extern "C-unwind" fn switch_method(
     }
 }
 
-unsafe fn pack(args: *const Object, count: ffi::Py_ssize_t) -> Object {
+pub(super) unsafe fn pack(args: *const Object, count: ffi::Py_ssize_t) -> Object {
     // SAFETY: see `switch_method`.
     unsafe {
+        if count == 0 {
+            let empty = names::empty();
+            ffi::Py_INCREF(empty);
+            return empty;
+        }
         let tuple = ffi::PyTuple_New(count);
         if !tuple.is_null() {
             for index in 0..count {
@@ -71,7 +77,7 @@ unsafe fn pack(args: *const Object, count: ffi::Py_ssize_t) -> Object {
     }
 }
 
-unsafe fn pack_keywords(values: *const Object, names: Object) -> Object {
+pub(super) unsafe fn pack_keywords(values: *const Object, names: Object) -> Object {
     // SAFETY: `names` is a tuple of strings, `values` has one object for each.
     unsafe {
         let dict = ffi::PyDict_New();

@@ -88,8 +88,16 @@ unsafe fn make_type(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         flags: flags as c_uint,
         slots: slots.as_mut_ptr(),
     };
-    // SAFETY: the spec is whole and ends with an empty slot; CPython copies it.
-    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpec(&mut spec)) }
+    // SAFETY: the spec is whole and ends with an empty slot; CPython copies it. Nobody has seen the type when it gets its constructor,
+    // which subclasses do not inherit.
+    unsafe {
+        let kind = Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpec(&mut spec))?;
+        (*kind.as_ptr().cast::<ffi::PyTypeObject>()).tp_vectorcall = Some(transmute::<
+            unsafe extern "C-unwind" fn(Object, *const Object, usize, Object) -> Object,
+            ffi::vectorcallfunc,
+        >(attributes::construct));
+        Ok(kind)
+    }
 }
 
 fn type_methods() -> *mut ffi::PyMethodDef {

@@ -1,4 +1,4 @@
-//! Interned strings that are looked up often, made once when the module is loaded.
+//! Objects that are wanted often, made once when the module is loaded.
 
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -6,18 +6,26 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use pyo3::ffi;
 
 static RUN: AtomicPtr<ffi::PyObject> = AtomicPtr::new(null_mut());
+static EMPTY: AtomicPtr<ffi::PyObject> = AtomicPtr::new(null_mut());
 
 /// The string "run", borrowed.
 pub(super) fn run() -> *mut ffi::PyObject {
     RUN.load(Ordering::Relaxed)
 }
 
+/// The tuple `()`, borrowed.
+#[inline(always)]
+pub(super) fn empty() -> *mut ffi::PyObject {
+    EMPTY.load(Ordering::Relaxed)
+}
+
 /// # Safety
 ///
 /// The GIL is held.
 pub(super) unsafe fn make() -> bool {
-    // SAFETY: makes a string, which lives for ever.
-    let run = unsafe { ffi::PyUnicode_InternFromString(c"run".as_ptr()) };
+    // SAFETY: makes a string and a tuple, which live for ever.
+    let (run, empty) = unsafe { (ffi::PyUnicode_InternFromString(c"run".as_ptr()), ffi::PyTuple_New(0)) };
     RUN.store(run, Ordering::Relaxed);
-    !run.is_null()
+    EMPTY.store(empty, Ordering::Relaxed);
+    !run.is_null() && !empty.is_null()
 }

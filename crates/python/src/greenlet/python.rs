@@ -29,8 +29,12 @@ impl Pending {
         {
             let mut parts = [std::ptr::null_mut(); 3];
             let [kind, value, traceback] = &mut parts;
-            // SAFETY: the caller holds the GIL; the parts are variables.
-            unsafe { ffi::PyErr_Fetch(kind, value, traceback) };
+            // SAFETY: the caller holds the GIL; the parts are variables. To ask first is a third of the work where there is none.
+            unsafe {
+                if !ffi::PyErr_Occurred().is_null() {
+                    ffi::PyErr_Fetch(kind, value, traceback);
+                }
+            }
             Pending { parts }
         }
     }
@@ -49,7 +53,9 @@ impl Pending {
         #[cfg(not(Py_3_12))]
         // SAFETY: as above.
         unsafe {
-            ffi::PyErr_Restore(self.parts[0], self.parts[1], self.parts[2]);
+            if !self.parts[0].is_null() || !ffi::PyErr_Occurred().is_null() {
+                ffi::PyErr_Restore(self.parts[0], self.parts[1], self.parts[2]);
+            }
         }
     }
 

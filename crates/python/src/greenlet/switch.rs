@@ -358,7 +358,9 @@ unsafe fn land_slowly(thread: &Thread, origin: *mut PyGreenlet, value: *mut ffi:
         let farewell = thread.farewell.replace(null_mut());
         let value = trace::announce(thread, origin, value);
         ffi::Py_XDECREF(farewell.cast());
-        thread.finish_condemned();
+        if thread.has_condemned() {
+            thread.finish_condemned();
+        }
         value
     }
 }
@@ -374,8 +376,7 @@ enum Started {
 struct Start {
     thread: *const Thread,
     greenlet: *mut PyGreenlet,
-    /// What was given as `run`: the same, or something that a subclass shadows. Dropped on the new stack, because dropping
-    /// it may run anything.
+    /// What was given as `run`, if the attribute is something else. Dropped on the new stack, because dropping it may run anything.
     given: *mut ffi::PyObject,
     /// An exception is set: `run` is not called.
     throws: bool,
@@ -385,10 +386,11 @@ unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload
     // SAFETY: the greenlet is kept by the caller; its state is not borrowed when `run` is looked up, which may run anything.
     unsafe {
         let native_run = own.native_run.get();
+        // What `run` is found to be; NULL if that is what the state has.
         let mut run = null_mut();
-        if native_run.is_none() {
+        if native_run.is_none() && !runs_as_given(greenlet, own) {
             let pending = Pending::take();
-            run = look_up_run(greenlet, own);
+            run = ffi::PyObject_GetAttr(greenlet.cast(), super::names::run());
             if run.is_null() {
                 pending.forget();
                 payload.drop();
@@ -432,7 +434,11 @@ unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload
         );
         own.context.set(fiber::prepare(&stack, entry));
         *own.stack.get() = Some(stack);
-        let given = own.run.replace(run);
+        let given = if run.is_null() {
+            null_mut()
+        } else {
+            own.run.replace(run)
+        };
         own.arguments.set(payload.arguments);
         own.keywords.set(payload.keywords);
         let start = Start {
@@ -450,17 +456,11 @@ unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload
     }
 }
 
-/// The attribute `run`; NULL with AttributeError when there is none. For the exact type nobody can have overridden it.
-unsafe fn look_up_run(greenlet: *mut PyGreenlet, own: &State) -> *mut ffi::PyObject {
-    // SAFETY: the GIL is held and the greenlet kept by the caller.
-    unsafe {
-        let run = own.run.get();
-        if run.is_null() || ffi::Py_TYPE(greenlet.cast()) != super::greenlet_type() {
-            return ffi::PyObject_GetAttr(greenlet.cast(), super::names::run());
-        }
-        ffi::Py_INCREF(run);
-        run
-    }
+/// Whether the attribute `run` is what the greenlet was given: there is something, and the type is the exact one, for which nobody can
+/// have overridden it.
+unsafe fn runs_as_given(greenlet: *mut PyGreenlet, own: &State) -> bool {
+    // SAFETY: the greenlet is kept by the caller.
+    unsafe { !own.run.get().is_null() && ffi::Py_TYPE(greenlet.cast()) == super::greenlet_type() }
 }
 
 /// `resume` for a greenlet whose context is `entry`: what crosses is the address of its `Start`.
@@ -490,9 +490,11 @@ unsafe extern "C-unwind" fn entry(start: usize) -> ! {
         let token = if throws { null_mut() } else { own.arguments.get() };
         ffi::Py_XINCREF(token);
         let token = land(thread, token);
-        let pending = Pending::take();
-        ffi::Py_XDECREF(given);
-        pending.restore();
+        if !given.is_null() {
+            let pending = Pending::take();
+            ffi::Py_DECREF(given);
+            pending.restore();
+        }
         let result = if token.is_null() {
             null_mut() // thrown in, or the trace function failed
         } else {

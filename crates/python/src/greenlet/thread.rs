@@ -103,7 +103,7 @@ pub(super) unsafe fn present() -> *const Thread {
     // SAFETY: a record that THREAD names exists: `ended` takes it away from there first.
     unsafe {
         if !thread.is_null() && (*thread).tstate() == ffi::PyThreadState_Get() {
-            if (*thread).has_condemned.load(Ordering::Relaxed) {
+            if (*thread).has_condemned() {
                 (*thread).finish_condemned();
             }
             return thread;
@@ -239,6 +239,12 @@ impl Thread {
         self.lock_condemned().push(greenlet);
         self.has_condemned.store(true, Ordering::Release);
         self.attention.store(true, Ordering::Release);
+    }
+
+    /// Whether other threads have handed something over.
+    #[inline(always)]
+    pub(super) fn has_condemned(&self) -> bool {
+        self.has_condemned.load(Ordering::Relaxed)
     }
 
     /// Kills what other threads handed over. This runs Python code and switches.

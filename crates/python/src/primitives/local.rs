@@ -110,7 +110,16 @@ impl LocalStores {
     }
 
     /// Drops everything that the greenlet at `address` has in local objects. May run any Python code.
+    #[inline]
     pub(crate) fn clear(&self, address: usize) {
+        // SAFETY: one look, with the GIL held.
+        if !unsafe { (*self.0.get()).is_empty() } {
+            self.clear_all(address);
+        }
+    }
+
+    #[cold]
+    fn clear_all(&self, address: usize) {
         // SAFETY: one step, with the GIL held.
         let stores = unsafe { std::mem::take(&mut *self.0.get()) };
         let dicts: Vec<_> = stores
