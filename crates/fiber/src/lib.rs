@@ -45,5 +45,5 @@ mod slab;
 mod stack;
 
 pub use arch::{Context, prepare, switch};
-pub use pool::{StackPool, Statistics};
+pub use pool::{Place, StackPool, Statistics};
 pub use stack::{Stack, StackSize};

@@ -13,6 +13,10 @@
 //! Past certain numbers of live stacks new ones are made in smaller sizes: what a stack costs without being used is its share of
 //! the page tables, 2 KB for one of 1 MiB. Every size is a class with slabs and free lists of its own.
 //!
+//! Who uses a stack is noted if the user wants it: [`StackPool::owners`] is the list of all who have one, which costs them a store each
+//! when they come and when they go. So somebody can look at them from time to time (is there one that has been idle for long?) without
+//! a list that everybody has to keep.
+//!
 //! The pool is behind a lock which is held for the length of a push or a pop (or a system call), never while foreign code runs.
 
 use std::io;
@@ -48,8 +52,15 @@ pub struct Statistics {
     /// Calls of `allocate`, and how many of them got a used stack.
     pub allocations: u64,
     pub reuses: u64,
-    /// Stacks whose pages were given back when they became free.
+    /// Stacks whose pages were given back when they became free, or later.
     pub emptied: u64,
+}
+
+/// Where [`StackPool::owners`] goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    class: usize,
+    place: usize,
 }
 
 #[derive(Debug)]
@@ -61,6 +72,10 @@ struct Inner {
     crowds: Vec<(usize, usize)>,
     guards: Guards,
     warm_limit: usize,
+    /// `peak_in_use` is that of the present period only, and this that of all before.
+    former_peak: usize,
+    /// Free stacks that keep their pages, but were not needed in the last period.
+    spare: usize,
     statistics: Statistics,
 }
 
@@ -68,6 +83,8 @@ struct Inner {
 struct Class {
     size: StackSize,
     slabs: Vec<Slab>,
+    /// Who uses each of the stacks made so far; 0: nobody, or nobody who wants to be known.
+    owners: Vec<usize>,
     warm: Vec<Stack>,
     cold: Vec<Stack>,
 }
@@ -85,6 +102,8 @@ impl StackPool {
                 crowds: Vec::new(),
                 guards,
                 warm_limit: WARM_LIMIT,
+                former_peak: 0,
+                spare: 0,
                 statistics: Statistics::default(),
             }),
         }
@@ -92,7 +111,18 @@ impl StackPool {
 
     /// A stack that nobody uses. Fails when the system gives no more memory or address space.
     pub fn allocate(&self) -> io::Result<Stack> {
-        self.lock().allocate()
+        self.allocate_for(0)
+    }
+
+    /// The same for somebody who is to be among the [`owners`](Self::owners) until the stack is released or abandoned.
+    pub fn allocate_for(&self, owner: usize) -> io::Result<Stack> {
+        self.lock().allocate(owner)
+    }
+
+    /// Copies out some of those who own a stack, from `place` on, and says where to go on; None at the end. Who comes and goes
+    /// between two calls may be missed. One call looks at no more than `owners.len()` stacks, whatever it finds there.
+    pub fn owners(&self, place: Place, owners: &mut [usize]) -> (usize, Option<Place>) {
+        self.lock().owners(place, owners)
     }
 
     /// Takes a stack back that nobody is on and nothing points into.
@@ -102,7 +132,7 @@ impl StackPool {
 
     /// Says that a stack is lost: something may still point into it.
     pub fn abandon(&self, stack: Stack) {
-        self.lock().statistics.in_use -= 1;
+        self.lock().forget_owner(&stack);
         drop(stack);
     }
 
@@ -138,6 +168,17 @@ impl StackPool {
         self.lock().empty_warm(keep)
     }
 
+    /// Ends a period and begins the next: returns how many free stacks with pages were not needed in it, because that many were free all
+    /// the time; `keep` of all free stacks do not count. [`empty_spare`](Self::empty_spare) gives their pages back.
+    pub fn begin_period(&self, keep: usize) -> usize {
+        self.lock().begin_period(keep)
+    }
+
+    /// Empties up to `most` of the free stacks that were not needed in the last period. Returns how many.
+    pub fn empty_spare(&self, most: usize) -> usize {
+        self.lock().empty_spare(most)
+    }
+
     pub fn statistics(&self) -> Statistics {
         let inner = self.lock();
         Statistics {
@@ -146,6 +187,7 @@ impl StackPool {
             unguarded: inner.guards.unguarded(),
             slabs: inner.classes.iter().map(|class| class.slabs.len()).sum(),
             reserved_bytes: inner.classes.iter().map(Class::reserved_bytes).sum(),
+            peak_in_use: inner.statistics.peak_in_use.max(inner.former_peak),
             ..inner.statistics
         }
     }
@@ -186,7 +228,7 @@ impl Drop for StackPool {
 
 impl Inner {
     #[inline]
-    fn allocate(&mut self) -> io::Result<Stack> {
+    fn allocate(&mut self, owner: usize) -> io::Result<Stack> {
         let mut wanted = self.present;
         for &(in_use, class) in &self.crowds {
             if self.statistics.in_use < in_use || self.classes[wanted].has_free() {
@@ -202,6 +244,7 @@ impl Inner {
             }
             None => class.fresh(wanted as u32, &self.guards)?,
         };
+        class.owners[stack.place as usize] = owner;
         self.statistics.allocations += 1;
         self.statistics.in_use += 1;
         self.statistics.peak_in_use = self.statistics.peak_in_use.max(self.statistics.in_use);
@@ -210,7 +253,7 @@ impl Inner {
 
     #[inline]
     fn release(&mut self, stack: Stack) {
-        self.statistics.in_use -= 1;
+        self.forget_owner(&stack);
         let class = &mut self.classes[stack.class as usize];
         if class.warm.len() < self.warm_limit {
             class.warm.push(stack);
@@ -220,16 +263,63 @@ impl Inner {
         }
     }
 
-    fn empty_warm(&mut self, keep: usize) -> usize {
-        let mut emptied = 0;
-        for class in &mut self.classes {
-            let surplus = class.warm.len().saturating_sub(keep);
-            let stacks: Vec<Stack> = class.warm.drain(..surplus).collect();
-            for stack in stacks {
-                class.put_cold(stack);
-                emptied += 1;
+    /// The stack is about to be free, or lost.
+    #[inline]
+    fn forget_owner(&mut self, stack: &Stack) {
+        self.statistics.in_use -= 1;
+        self.classes[stack.class as usize].owners[stack.place as usize] = 0;
+    }
+
+    fn owners(&self, from: Place, owners: &mut [usize]) -> (usize, Option<Place>) {
+        let Some(class) = self.classes.get(from.class) else {
+            return (0, None);
+        };
+        let end = class.owners.len().min(from.place + owners.len());
+        let mut found = 0;
+        for &owner in class.owners.get(from.place..end).unwrap_or_default() {
+            if owner != 0 {
+                owners[found] = owner;
+                found += 1;
             }
         }
+        let next = if end < class.owners.len() {
+            Place { place: end, ..from }
+        } else {
+            Place {
+                class: from.class + 1,
+                place: 0,
+            }
+        };
+        (found, (next.class < self.classes.len()).then_some(next))
+    }
+
+    fn begin_period(&mut self, keep: usize) -> usize {
+        let statistics = &mut self.statistics;
+        let needed = statistics.peak_in_use - statistics.in_use;
+        self.former_peak = self.former_peak.max(statistics.peak_in_use);
+        statistics.peak_in_use = statistics.in_use;
+        let warm: usize = self.classes.iter().map(|class| class.warm.len()).sum();
+        self.spare = warm.saturating_sub(needed.max(keep));
+        self.spare
+    }
+
+    fn empty_spare(&mut self, most: usize) -> usize {
+        let mut left = self.spare.min(most);
+        let mut emptied = 0;
+        // The classes of larger crowds are needed less often.
+        for class in self.classes.iter_mut().rev() {
+            let here = class.empty(left);
+            left -= here;
+            emptied += here;
+        }
+        self.spare = if left == 0 { self.spare - emptied } else { 0 };
+        self.statistics.emptied += emptied as u64;
+        emptied
+    }
+
+    fn empty_warm(&mut self, keep: usize) -> usize {
+        let empty = |class: &mut Class| class.empty(class.warm.len().saturating_sub(keep));
+        let emptied: usize = self.classes.iter_mut().map(empty).sum();
         self.statistics.emptied += emptied as u64;
         emptied
     }
@@ -260,6 +350,7 @@ impl Class {
         Class {
             size: size.rounded(),
             slabs: Vec::new(),
+            owners: Vec::new(),
             warm: Vec::new(),
             cold: Vec::new(),
         }
@@ -271,6 +362,13 @@ impl Class {
 
     #[cold]
     fn fresh(&mut self, class: u32, guards: &Guards) -> io::Result<Stack> {
+        let place = u32::try_from(self.owners.len()).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let stack = self.carve(class, place, guards)?;
+        self.owners.push(0);
+        Ok(stack)
+    }
+
+    fn carve(&mut self, class: u32, place: u32, guards: &Guards) -> io::Result<Stack> {
         if guards.exhausted() {
             // A slab of its own per stack, whose guard is a gap as large as the stack.
             let wide = StackSize {
@@ -278,14 +376,22 @@ impl Class {
                 ..self.size
             };
             let mut slab = Slab::reserve_one(wide)?;
-            return slab.next(wide, class, guards);
+            return slab.next(wide, class, place, guards);
         }
         if self.slabs.last().is_none_or(Slab::is_full) {
             let slots = self.slabs.last().map_or(0, |slab| slab.slots() * 2);
             self.slabs.push(Slab::reserve(self.size, slots)?);
         }
         let slab = self.slabs.last_mut().expect("a slab was just made");
-        slab.next(self.size, class, guards)
+        slab.next(self.size, class, place, guards)
+    }
+
+    /// Empties up to `most` of the free stacks, those that have been free for longest first. Returns how many.
+    fn empty(&mut self, most: usize) -> usize {
+        let count = self.warm.len().min(most);
+        let stacks: Vec<Stack> = self.warm.drain(..count).collect();
+        stacks.into_iter().for_each(|stack| self.put_cold(stack));
+        count
     }
 
     fn put_cold(&mut self, stack: Stack) {

@@ -69,14 +69,14 @@ impl Slab {
     }
 
     /// The next slot, with its guard. The slab must not be full.
-    pub(crate) fn next(&mut self, size: StackSize, class: u32, guards: &Guards) -> io::Result<Stack> {
+    pub(crate) fn next(&mut self, size: StackSize, class: u32, place: u32, guards: &Guards) -> io::Result<Stack> {
         debug_assert!(!self.is_full());
         let slot = self.start.wrapping_add(self.used * size.stride());
         // SAFETY: the slot is in the slab's mapping and has not been handed out.
         unsafe { guards.install(slot, size.guard) }?;
         self.used += 1;
         // SAFETY: as above; `used` has grown, so it is not handed out again.
-        Ok(unsafe { Stack::at(slot, size, class) })
+        Ok(unsafe { Stack::at(slot, size, class, place) })
     }
 
     /// How many bytes of the slots handed out are in memory: a system call for each 64 MiB.

@@ -60,8 +60,9 @@ pub struct Stack {
     top: NonNull<u8>,
     stack_bytes: u32,
     annex_bytes: u32,
-    /// Which of the pool's sizes it has.
+    /// Which of the pool's sizes it has, and its number among those.
     pub(crate) class: u32,
+    pub(crate) place: u32,
 }
 
 // SAFETY: a stack is memory that its owner alone uses, whichever thread the owner is in.
@@ -73,7 +74,7 @@ impl Stack {
     /// # Safety
     ///
     /// `slot` is the start of `size.stride()` bytes, writable above the guard, that nobody else uses.
-    pub(crate) unsafe fn at(slot: *mut u8, size: StackSize, class: u32) -> Stack {
+    pub(crate) unsafe fn at(slot: *mut u8, size: StackSize, class: u32, place: u32) -> Stack {
         // Of the page that both ends share, what waits takes more of the C stack (up to 3.5 KiB below a Python function, on
         // CPython 3.14) than of the annex (some 100 bytes for each Python frame).
         let annex_share = page_size() / 8;
@@ -85,6 +86,7 @@ impl Stack {
             stack_bytes: u32::try_from(size.stack - annex_share).expect("a stack of 4 GiB or more"),
             annex_bytes: u32::try_from(size.annex + annex_share).expect("an annex of 4 GiB or more"),
             class,
+            place,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The pool: stacks are used again, last in first out; the surplus gives its pages back; the numbers add up.
 
-use verdigris_fiber::{Stack, StackPool, StackSize};
+use verdigris_fiber::{Place, Stack, StackPool, StackSize};
 
 const SMALL: StackSize = StackSize {
     stack: 64 << 10,
@@ -87,6 +87,72 @@ fn a_suspended_stack_gives_back_what_it_does_not_use() {
     // SAFETY: ours; the page was given back and reads as zero.
     assert_eq!(unsafe { stack.lowest().read() }, 0);
     pool.release(stack);
+}
+
+#[test]
+fn who_has_a_stack_is_known_until_it_is_released() {
+    let pool = StackPool::new(StackSize {
+        stack: 256 << 10,
+        ..SMALL
+    });
+    pool.set_crowd_size(8, SMALL);
+    let mut stacks: Vec<(usize, Stack)> = (1..=20)
+        .map(|owner| (owner, pool.allocate_for(owner).unwrap()))
+        .collect();
+    let nobody = pool.allocate().unwrap();
+    let known = || {
+        let (mut all, mut place) = (Vec::new(), Some(Place::default()));
+        while let Some(from) = place {
+            let mut some = [0; 3];
+            let (count, next) = pool.owners(from, &mut some);
+            all.extend_from_slice(&some[..count]);
+            place = next;
+        }
+        all.sort_unstable();
+        all
+    };
+    assert_eq!(known(), (1..=20).collect::<Vec<_>>());
+    for index in [17, 9, 3] {
+        pool.release(stacks.swap_remove(index).1);
+    }
+    pool.abandon(stacks.swap_remove(0).1);
+    let mut left: Vec<usize> = stacks.iter().map(|(owner, _)| *owner).collect();
+    left.sort_unstable();
+    assert_eq!(known(), left);
+    stacks.into_iter().for_each(|(_, stack)| pool.release(stack));
+    pool.release(nobody);
+    assert!(known().is_empty());
+}
+
+#[test]
+fn free_stacks_that_nobody_needed_give_their_pages_back() {
+    let pool = StackPool::new(SMALL);
+    let some = |count: usize| {
+        let stacks: Vec<Stack> = (0..count).map(|_| pool.allocate().unwrap()).collect();
+        stacks.iter().for_each(touch);
+        stacks.into_iter().for_each(|stack| pool.release(stack));
+    };
+    some(10);
+    assert_eq!(pool.begin_period(0), 0, "all ten were in use in the period that ends");
+    some(4);
+    assert_eq!(pool.begin_period(7), 3);
+    some(4);
+    assert_eq!(pool.begin_period(0), 6);
+    assert_eq!(
+        (pool.empty_spare(4), pool.empty_spare(100), pool.empty_spare(1)),
+        (4, 2, 0)
+    );
+    let statistics = pool.statistics();
+    assert_eq!((statistics.warm, statistics.cold, statistics.emptied), (4, 6, 6));
+    assert_eq!(statistics.peak_in_use, 10);
+    assert_eq!(pool.begin_period(0), 4);
+    some(4);
+    assert_eq!(
+        pool.empty_spare(100),
+        4,
+        "they are taken as they are, needed again or not"
+    );
+    assert_eq!(pool.begin_period(0), 0);
 }
 
 #[test]
