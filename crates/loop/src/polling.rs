@@ -16,7 +16,11 @@ impl<T: Copy> Loop<T> {
     /// Takes in what a wait brought. Must be called for every wait that was made: a change of an edge-triggered socket
     /// is told once.
     pub fn absorb(&mut self, woken: Woken) {
-        let Woken { sleeper, errno } = woken;
+        let Woken {
+            sleeper,
+            errno,
+            shortened,
+        } = woken;
         let something = sleeper.len() > 0 || errno.is_some();
         self.absorb_sleeper(sleeper, errno);
         if self.run.phase != Phase::Blocked {
@@ -28,8 +32,9 @@ impl<T: Copy> Loop<T> {
         }
         self.update_time();
         let due = self.first_due_ns();
-        if self.in_first_stage && !something && !sent && !self.has_news() && due > self.now.monotonic_ns {
-            self.run.phase = Phase::Guarded;
+        let is_part = self.in_first_stage || shortened;
+        if is_part && !something && !sent && !self.has_news() && due >= self.now.monotonic_ns {
+            self.run.phase = Phase::Again;
         } else {
             self.finish_poll();
         }
@@ -40,15 +45,15 @@ impl<T: Copy> Loop<T> {
         self.run.phase != Phase::Blocked || self.has_news() || self.first_due_ns() < wait.until_ns
     }
 
-    /// Looks at the backend, or hands out the wait that is to be made.
-    pub(crate) fn poll(&mut self, masked: bool) -> Option<Wait> {
+    /// Looks at the backend, or hands out the wait that is to be made; `again`: the rest of one of which a part brought nothing.
+    pub(crate) fn poll(&mut self, again: bool) -> Option<Wait> {
         if (self.forked || self.fds.suspicious) && !self.recreate() {
             // No file descriptor to be had: never wait with the parent's, try again.
             self.finish_poll();
             return None;
         }
         self.sync_changes();
-        if !masked {
+        if !again {
             self.iteration = self.iteration.wrapping_add(1);
         }
         let (mut timeout_ns, until_ns) = self.wait_time();
@@ -66,14 +71,16 @@ impl<T: Copy> Loop<T> {
             self.finish_poll();
             return None;
         }
-        self.in_first_stage = self.guard_signals && !masked && timeout_ns > UNGUARDED_NS;
+        self.in_first_stage = self.guard_signals && !again && timeout_ns > UNGUARDED_NS;
         if self.in_first_stage {
             timeout_ns = UNGUARDED_NS;
         }
         let pause_ns = self.pause(timeout_ns);
         self.run.phase = Phase::Blocked;
         Some(Wait {
-            masked,
+            masked: again && self.guard_signals,
+            again,
+            shortened: false,
             sleeper: self.backend.sleeper(),
             timeout_ns: Some(timeout_ns - pause_ns),
             pause_ns,

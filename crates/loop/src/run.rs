@@ -74,8 +74,8 @@ pub(crate) enum Phase {
     Prepare,
     Poll,
     Blocked,
-    /// The first stage of a guarded wait brought nothing.
-    Guarded,
+    /// A part of a wait (the first stage of a guarded one, or one that was shortened) brought nothing: the rest of it.
+    Again,
     Invoke,
     End,
     Done,
@@ -153,7 +153,7 @@ impl<T: Copy> Loop<T> {
                         return Step::Block(wait);
                     }
                 }
-                Phase::Guarded => {
+                Phase::Again => {
                     if let Some(wait) = self.poll(true) {
                         return Step::Block(wait);
                     }

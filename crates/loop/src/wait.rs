@@ -8,6 +8,9 @@ pub struct Wait {
     /// True in the second stage of a guarded wait (`Loop::set_guard_signals`): call `mask_signals`, then run the check
     /// for signals, then `block`.
     pub masked: bool,
+    /// It goes on with a wait of which a part has brought nothing.
+    pub again: bool,
+    pub(crate) shortened: bool,
     pub(crate) sleeper: Sleeper,
     pub(crate) timeout_ns: Option<i64>,
     /// Sleep this long before looking at all (LV-R18).
@@ -32,6 +35,15 @@ impl Wait {
         self.timeout_ns
     }
 
+    /// Makes it a part of itself that is no longer than this: when nothing has happened by then, the loop hands out the rest, as if nobody
+    /// had looked. For a caller who wants to do something of its own meanwhile.
+    pub fn shorten(&mut self, limit_ns: i64) {
+        if self.timeout_ns.is_none_or(|timeout_ns| timeout_ns > limit_ns) {
+            self.timeout_ns = Some(limit_ns.max(0));
+            self.shortened = true;
+        }
+    }
+
     /// Waits. To be called in the thread of the loop (the mask is the thread's).
     pub fn block(mut self) -> Woken {
         if self.pause_ns > 0 {
@@ -41,6 +53,7 @@ impl Wait {
         Woken {
             sleeper: self.sleeper,
             errno: outcome.err(),
+            shortened: self.shortened,
         }
     }
 }
@@ -50,6 +63,7 @@ impl Wait {
 pub struct Woken {
     pub(crate) sleeper: Sleeper,
     pub(crate) errno: Option<i32>,
+    pub(crate) shortened: bool,
 }
 
 impl Woken {

@@ -825,3 +825,31 @@ fn payloads_are_returned() {
     assert!(trace(&mut event_loop, Mode::Default).is_empty());
     event_loop.verify().unwrap();
 }
+
+/// A wait that its caller makes in parts is one wait: no iteration is counted, and what comes in any part of it is told at once.
+#[test]
+fn a_shortened_wait_goes_on() {
+    for guarded in [false, true] {
+        let (mut event_loop, script) = scripted();
+        event_loop.set_guard_signals(guarded);
+        event_loop.wait_timer(1000 * MS, 0, "t");
+        event_loop.enter(Mode::Once);
+        let begin = script.monotonic();
+        let mut parts = 0;
+        let iteration = loop {
+            match event_loop.next() {
+                Step::Block(mut wait) => {
+                    assert_eq!((wait.again, wait.masked), (parts > 0, guarded && parts > 0));
+                    wait.shorten(100 * MS);
+                    event_loop.absorb(wait.block());
+                    parts += 1;
+                }
+                Step::Event { data: "t", .. } => break event_loop.iteration(),
+                _ => panic!("nothing but the timer and waits for it"),
+            }
+        };
+        assert_eq!(iteration, 1);
+        assert_eq!(parts, if guarded { 11 } else { 10 });
+        assert!(script.monotonic() - begin >= 1000 * MS);
+    }
+}
