@@ -25,6 +25,8 @@ def config() -> _config.Config:
         ("resolver_nameservers", "GEVENT_RESOLVER_NAMESERVERS", "1.2.3.4, 5.6.7.8", ["1.2.3.4", "5.6.7.8"]),
         ("threadpool_idle_task_timeout", "GEVENT_THREADPOOL_IDLE_TASK_TIMEOUT", "-1", -1),
         ("ares_tries", "GEVENTARES_TRIES", "3", 3),
+        ("stack_sweep_interval", "GEVENT_STACK_SWEEP_INTERVAL", "1.5", 1.5),
+        ("stack_sweep_interval", "GEVENT_STACK_SWEEP_INTERVAL", "off", None),
     ],
 )
 def test_environment(config, monkeypatch, name: str, variable: str, text: str, value: object) -> None:
@@ -50,6 +52,8 @@ def test_our_own_prefix_wins(config, monkeypatch) -> None:
         ("max_memory_usage", "10foo"),
         ("memory_monitor_period", 0),
         ("threadpool_idle_task_timeout", -3),
+        ("stack_sweep_interval", -1),
+        ("stack_sweep_interval", "soon"),
     ],
 )
 def test_values_that_are_refused(config, name: str, value: object) -> None:

@@ -270,6 +270,35 @@ FormatContext = _importable(
     {},
     "Turns the object that failed into text, when an error is reported.",
 )
+
+
+def _sweep_interval(value):
+    off = ("", "0", "none", "off", "no", "false")
+    return None if str(value or "").strip().lower() in off else _positive(float)(value)
+
+
+class _SweeperSetting(Setting):
+    """What the sweeper has to be told: when the program assigns it, and by each new hub, in case the environment says it."""
+
+    def set(self, value):
+        super().set(value)
+        self.apply()
+
+    def apply(self):
+        from verdigris._core import set_stack_sweep_interval
+
+        set_stack_sweep_interval(self.get())
+
+
+StackSweepInterval = _setting(
+    "StackSweepInterval",
+    "stack_sweep_interval",
+    "GEVENT_STACK_SWEEP_INTERVAL",
+    5.0,
+    _sweep_interval,
+    "Seconds a greenlet is idle at least before the hub gives back the memory that its stack does not need; None (off): never.",
+    base=_SweeperSetting,
+)
 LibevBackend = _setting(
     "LibevBackend",
     "libev_backend",

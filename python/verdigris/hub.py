@@ -249,6 +249,7 @@ class Hub(HubBase):
     def __init__(self, loop=None, default=None):
         HubBase.__init__(self)
         self.thread_ident = _core.thread_ident()
+        config.settings["stack_sweep_interval"].apply()
         if config.track_greenlet_tree:
             self.spawn_tree_locals, self.spawning_greenlet = {}, _ref(_core.getcurrent())
         self._resolver = None

@@ -39,6 +39,8 @@ unsafe extern "C" {
     pub(crate) fn saved_frame(tstate: *mut ffi::PyThreadState, saved: *mut Saved) -> *mut ffi::PyObject;
     #[link_name = "verdigris_saved_annex_used"]
     pub(crate) fn annex_used(saved: *mut Saved) -> *mut u8;
+    #[link_name = "verdigris_saved_place"]
+    pub(crate) fn place(saved: *mut Saved) -> usize;
     #[link_name = "verdigris_saved_visit"]
     pub(crate) fn visit(saved: *mut Saved, visit: ffi::visitproc, argument: *mut std::ffi::c_void) -> std::ffi::c_int;
     #[link_name = "verdigris_saved_forget"]

@@ -6,7 +6,7 @@
 //!   switch      from one greenlet to another                       trace       settrace
 //!   kill        the end of one that nobody refers to               module      the functions and types of the module
 //!   python, names   small things about CPython                     capsule     the C interface
-//!   stacks  how large stacks are
+//!   stacks  how large stacks are                                  sweeper     memory of those that are idle
 //!                                                                  layer       what the hub needs
 //! ```
 //!
@@ -35,6 +35,7 @@ mod object;
 mod overflow;
 mod python;
 mod stacks;
+mod sweeper;
 mod switch;
 mod thread;
 mod trace;
@@ -43,6 +44,7 @@ pub(crate) use layer::{current_bound, exit_class, is_traced, main_bound, set_ini
 pub(crate) use module::register;
 pub(crate) use object::{PyGreenlet, begin_dealloc, finish_dealloc, state};
 pub(crate) use stacks::pool;
+pub(crate) use sweeper::before_sleep;
 pub(crate) use switch::switch;
 pub(crate) use thread::current;
 

@@ -10,7 +10,9 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::{ERROR, EXIT, GREENLET, attributes, capsule, methods, names, object, pool, python, stacks, thread, trace};
+use super::{
+    ERROR, EXIT, GREENLET, attributes, capsule, methods, names, object, pool, python, stacks, sweeper, thread, trace,
+};
 use crate::tstate;
 
 type Object = *mut ffi::PyObject;
@@ -281,8 +283,22 @@ unsafe fn functions(py: Python<'_>) -> PyResult<Vec<(&'static str, Bound<'_, PyA
             c"statistics",
             statistics as *mut c_void,
             none,
-            c"statistics() -> dict\n\nGreenlets and their stacks: numbers, bytes of address space (reserved), bytes in memory (resident). A greenlet\n\
-              that has started and not ended has a stack in use.",
+            c"statistics() -> dict\n\nGreenlets and their stacks: numbers, bytes of address space (reserved), bytes in memory (resident). Looks at every\n\
+              stack: takes a millisecond for some ten thousand.\n\n\
+              greenlets_alive, greenlets_suspended: started and not ended, the main greenlets of threads included; and those of\n\
+              them that do not run now. greenlets_stranded: suspended when their thread ended, so that they never run again.\n\
+              threads: threads that have greenlets. starts: greenlets that were ever started; reuses: those of them that got a used stack.\n\
+              stacks_in_use, stacks_peak: stacks of greenlets, and the most there ever were. stacks_warm, stacks_cold: free ones\n\
+              that keep their memory, and that do not. stacks_unguarded: without a guard page. stack_bytes: how large the\n\
+              next one is. slabs: mappings they are in. reserved_bytes, resident_bytes: address space and memory they take.\n\
+              emptied, swept: how many stacks gave memory back when they were free, and while their greenlets were suspended.",
+        )?,
+        define(
+            c"set_stack_sweep_interval",
+            set_stack_sweep_interval as *mut c_void,
+            ffi::METH_O,
+            c"set_stack_sweep_interval(seconds)\n\nHow long a greenlet is idle at least before the hub gives back the memory that its stack does not need;\n\
+              None: never. `verdigris.config.stack_sweep_interval` sets it.",
         )?,
     ])
 }
@@ -380,14 +396,39 @@ unsafe extern "C-unwind" fn stack_resident_bytes(_module: Object, greenlet: Obje
     }
 }
 
+unsafe extern "C-unwind" fn set_stack_sweep_interval(_module: Object, seconds: Object) -> Object {
+    // SAFETY: called by Python with an object.
+    unsafe {
+        let none = ffi::Py_None();
+        let seconds = if seconds == none {
+            0.0
+        } else {
+            ffi::PyFloat_AsDouble(seconds)
+        };
+        if seconds == -1.0 && !ffi::PyErr_Occurred().is_null() {
+            return null_mut();
+        }
+        sweeper::set_interval_ns((seconds * 1e9) as i64);
+        ffi::Py_INCREF(none);
+        none
+    }
+}
+
 unsafe extern "C-unwind" fn statistics(_module: Object, _: Object) -> Object {
     let numbers = pool().statistics();
     let size = pool().size();
+    let threads = thread::total_main_greenlets();
+    // SAFETY: the GIL is held.
+    let [active, stranded] = unsafe { stacks::count() };
     // SAFETY: called by Python; makes a dict of numbers.
     unsafe {
         let dict = ffi::PyDict_New();
         for (name, value) in [
-            (c"threads", thread::total_main_greenlets() as u64),
+            (c"threads", threads as u64),
+            // Each thread runs one of its greenlets, and the others are suspended: as many as have a stack of their own.
+            (c"greenlets_alive", (active + threads) as u64),
+            (c"greenlets_suspended", active as u64),
+            (c"greenlets_stranded", stranded as u64),
             (c"stacks_in_use", numbers.in_use as u64),
             (c"stacks_peak", numbers.peak_in_use as u64),
             (c"stacks_warm", numbers.warm as u64),
@@ -400,6 +441,7 @@ unsafe extern "C-unwind" fn statistics(_module: Object, _: Object) -> Object {
             (c"starts", numbers.allocations),
             (c"reuses", numbers.reuses),
             (c"emptied", numbers.emptied),
+            (c"swept", sweeper::swept()),
         ] {
             let number = ffi::PyLong_FromUnsignedLongLong(value);
             if dict.is_null() || number.is_null() || ffi::PyDict_SetItemString(dict, name.as_ptr(), number) != 0 {

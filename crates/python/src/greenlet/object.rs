@@ -76,6 +76,9 @@ pub(crate) struct State {
     pub(super) is_main: Cell<bool>,
     /// Another thread's collector found it unreachable: its own thread is to kill it, whatever else refers to it.
     pub(super) is_garbage: Cell<bool>,
+    /// Where the sweeper saw it last, and how often in succession.
+    pub(super) seen: Cell<u32>,
+    pub(super) looks: Cell<u8>,
     /// Called in place of the attribute `run`.
     pub(crate) native_run: Cell<Option<NativeRun>>,
     /// The hub's own.
@@ -201,6 +204,8 @@ unsafe fn install_state(greenlet: *mut PyGreenlet, parent: *mut PyGreenlet, thre
         phase: Cell::new(Phase::Unstarted),
         is_main: Cell::new(false),
         is_garbage: Cell::new(false),
+        seen: Cell::new(0),
+        looks: Cell::new(0),
         native_run: Cell::new(None),
         slot: GreenletSlot::default(),
     });

@@ -16,7 +16,7 @@
 
 use std::sync::LazyLock;
 
-use verdigris_fiber::{Stack, StackPool, StackSize};
+use verdigris_fiber::{Place, Stack, StackPool, StackSize};
 
 use super::object::{PyGreenlet, state};
 use crate::tstate;
@@ -66,6 +66,27 @@ pub(crate) unsafe fn trim(greenlet: *mut PyGreenlet) -> bool {
 pub(super) unsafe fn resident_bytes(greenlet: *mut PyGreenlet) -> usize {
     // SAFETY: the caller's promise.
     unsafe { (*state(greenlet).stack.get()).as_ref().map_or(0, Stack::resident_bytes) }
+}
+
+/// How many greenlets have a stack and can run, and how many cannot any more, because their thread has ended.
+///
+/// # Safety
+///
+/// The GIL is held.
+pub(super) unsafe fn count() -> [usize; 2] {
+    let mut numbers = [0, 0];
+    let mut owners = [0; 128];
+    let mut place = Some(Place::default());
+    while let Some(from) = place {
+        let (count, next) = pool().owners(from, &mut owners);
+        for &owner in &owners[..count] {
+            // SAFETY: a greenlet that owns a stack is alive: only whoever holds the GIL can end that.
+            let active = unsafe { state(owner as *mut PyGreenlet).is_active() };
+            numbers[usize::from(!active)] += 1;
+        }
+        place = next;
+    }
+    numbers
 }
 
 /// Bytes of C stack that a suspended greenlet is in the middle of; 0 when it is not suspended. A main greenlet is on the thread's own

@@ -404,7 +404,7 @@ unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload
             pending.restore();
             return Started::Overtaken;
         }
-        let stack = match pool().allocate() {
+        let stack = match pool().allocate_for(greenlet.addr()) {
             Ok(stack) => stack,
             Err(_) => {
                 let pending = Pending::take();

@@ -61,6 +61,16 @@ impl GreenletSlot {
         &self.locals
     }
 
+    /// The number of the present (or last) wait.
+    pub(crate) fn wait_number(&self) -> u32 {
+        self.wait.get()
+    }
+
+    /// Whether it is in a wait that nobody has ended yet.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.open.get()
+    }
+
     /// Opens the next wait.
     #[inline]
     fn open_next(&self) -> u32 {

@@ -431,6 +431,10 @@ impl LoopObject {
 
     /// Waits for the operating system, with the GIL released.
     fn block(&self, py: Python<'_>, mut wait: engine::Wait) -> PyResult<()> {
+        // SAFETY: the GIL is held.
+        if let Some(limit_ns) = unsafe { greenlet::before_sleep(wait.again) } {
+            wait.shorten(limit_ns);
+        }
         if wait.masked {
             // From here to the system call no signal can arrive unseen (see the loop crate's `Wait`).
             wait.mask_signals();
