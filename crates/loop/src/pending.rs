@@ -122,6 +122,14 @@ impl Pending {
         Some(item)
     }
 
+    /// Which entry follows so many after the one that `pop` would return, in the same queue; it may be a mark or a blank.
+    #[inline]
+    pub(crate) fn upcoming(&self, ahead: usize) -> Option<u32> {
+        let queue = &self.queues[self.ceiling.checked_sub(1)?];
+        let place = queue.len().checked_sub(ahead + 1)?;
+        queue.get(place).map(|item| item.index)
+    }
+
     /// Whether anything, a mark included, is pending at this very level.
     pub(crate) fn any_at(&self, level: usize) -> bool {
         !self.queues[level].is_empty()

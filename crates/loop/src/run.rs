@@ -183,6 +183,14 @@ impl<T: Copy> Loop<T> {
         if wanted(&ready) { self.drain() } else { None }
     }
 
+    /// The payload of what is due so many entries after the next, as far as that is known, for bringing near what it refers
+    /// to. Finding it reads nothing that belongs to the entry.
+    #[inline]
+    pub fn upcoming(&self, ahead: usize) -> Option<&T> {
+        let index = self.pending.upcoming(ahead)?;
+        self.slab.payload(index)
+    }
+
     /// Asks for a break of the runs in progress (LV-R07); what is due now still runs.
     pub fn break_(&mut self, how: Break) {
         self.breaking = how;

@@ -115,6 +115,12 @@ impl<T: Copy> Slab<T> {
         Key::new(index, self[index].generation)
     }
 
+    /// The payload at a place, if there is such a place; not whether it is taken.
+    #[inline]
+    pub(crate) fn payload(&self, index: u32) -> Option<&T> {
+        self.entries.get(index as usize).map(|entry| &entry.data)
+    }
+
     /// The index behind a key, if it is still the same thing.
     #[inline]
     pub(crate) fn find(&self, key: Key) -> Option<u32> {

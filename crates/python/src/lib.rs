@@ -18,6 +18,7 @@ mod greenlet_base;
 mod hub;
 mod names;
 mod pool;
+mod prefetch;
 mod primitives;
 mod socket;
 mod spin;

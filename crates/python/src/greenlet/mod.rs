@@ -6,8 +6,8 @@
 //!   switch      from one greenlet to another                       trace       settrace
 //!   kill        the end of one that nobody refers to               module      the functions and types of the module
 //!   python, names   small things about CPython                     capsule     the C interface
-//!   stacks  how large stacks are                                  sweeper     memory of those that are idle
-//!                                                                  layer       what the hub needs
+//!   stacks      how large stacks are                               sweeper     memory of those that are idle
+//!   approach    bringing near what is resumed soon                 layer       what the hub needs
 //! ```
 //!
 //! The rules that everything here keeps, because any Python code may switch, and so may any decref:
@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::ffi;
 
+pub(crate) mod approach;
 mod attributes;
 mod capsule;
 mod kill;

@@ -45,7 +45,6 @@ pub(super) fn woken() -> *mut ffi::PyObject {
 }
 
 /// What the hub keeps inside every greenlet, so that parking one allocates nothing.
-#[derive(Default)]
 pub(crate) struct GreenletSlot {
     /// The number of the present (or last) wait.
     wait: std::cell::Cell<u32>,
@@ -53,6 +52,19 @@ pub(crate) struct GreenletSlot {
     open: std::cell::Cell<bool>,
     /// Where it has attributes of its own (`local`).
     locals: LocalStores,
+    /// Where that lies which it will need first when it goes on: an address to be brought near, nothing else.
+    near: std::cell::Cell<*const u8>,
+}
+
+impl Default for GreenletSlot {
+    fn default() -> Self {
+        Self {
+            wait: std::cell::Cell::default(),
+            open: std::cell::Cell::default(),
+            locals: LocalStores::default(),
+            near: std::cell::Cell::new(std::ptr::null()),
+        }
+    }
 }
 
 impl GreenletSlot {
@@ -69,6 +81,11 @@ impl GreenletSlot {
     /// Whether it is in a wait that nobody has ended yet.
     pub(crate) fn is_waiting(&self) -> bool {
         self.open.get()
+    }
+
+    #[inline]
+    pub(crate) fn near(&self) -> *const u8 {
+        self.near.get()
     }
 
     /// Opens the next wait.
@@ -126,6 +143,12 @@ impl Ticket {
     #[inline]
     pub(crate) fn is_home(&self) -> bool {
         self.home.get().is_home()
+    }
+
+    /// Says what the greenlet will need first when it goes on.
+    #[inline]
+    pub(crate) fn will_need<T>(&self, object: &T) {
+        self.slot().near.set(std::ptr::from_ref(object).cast());
     }
 
     fn slot(&self) -> &GreenletSlot {

@@ -10,14 +10,16 @@ use std::cell::Cell;
 use std::ffi::c_int;
 use std::os::fd::RawFd;
 
+use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::descriptor::{close, warn_unclosed};
 use super::errors::bad_descriptor;
 use super::patience::Patience;
 use super::wait::Waits;
 use crate::names;
+use crate::prefetch::prefetch;
 
 /// A socket whose calls let other greenlets run instead of blocking the thread.
 ///
@@ -37,6 +39,8 @@ pub(crate) struct Socket {
     pub(super) closed: Cell<bool>,
     /// Whether the last read was a large one.
     gets_much: Cell<bool>,
+    /// Where the last bytes object that was read into lies, and how long it is: to be brought near, nothing else.
+    last_read: Cell<(usize, usize)>,
     /// Whether a greenlet that waits here keeps the loop from ending.
     pub(super) keeps_loop_alive: Cell<bool>,
     waits: Waits,
@@ -61,6 +65,7 @@ impl Socket {
             files: Cell::new(0),
             closed: Cell::new(false),
             gets_much: Cell::new(false),
+            last_read: Cell::new((0, 0)),
             keeps_loop_alive: Cell::new(true),
             waits: Waits::default(),
         }
@@ -103,6 +108,22 @@ impl Socket {
     #[inline]
     pub(super) fn gets_much(&self) -> bool {
         self.gets_much.get()
+    }
+
+    /// What was read last is likely to be freed when the next is there: whoever is about to ask the kernel, which takes a while,
+    /// brings near what freeing it touches, its two ends.
+    #[inline]
+    pub(super) fn approach_last_read(&self) {
+        let (start, length) = self.last_read.get();
+        prefetch(std::ptr::without_provenance(start));
+        prefetch(std::ptr::without_provenance(start + length));
+    }
+
+    /// `data` was made for what was read.
+    #[inline]
+    pub(super) fn note_data(&self, data: &Bound<'_, PyBytes>) {
+        let length = data.as_bytes().len() + size_of::<ffi::PyBytesObject>();
+        self.last_read.set((data.as_ptr().addr(), length));
     }
 
     /// `received` of `asked` bytes were read with these flags.

@@ -146,6 +146,7 @@ fn into_bytes<'py>(
     flags: c_int,
     call: impl FnOnce(*mut c_void) -> isize,
 ) -> PyResult<Attempt<Bound<'py, PyBytes>>> {
+    socket.approach_last_read();
     let attempt = if size <= SCRATCH_BYTES && !socket.gets_much() {
         through_scratch(py, call)
     } else {
@@ -153,6 +154,7 @@ fn into_bytes<'py>(
     }?;
     if let Attempt::Done(bytes) = &attempt {
         socket.note_received(bytes.as_bytes().len(), size, flags);
+        socket.note_data(bytes);
     }
     Ok(attempt)
 }

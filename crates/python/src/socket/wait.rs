@@ -127,6 +127,7 @@ impl Socket {
         let descriptor = self.open_descriptor(py)?;
         self.refuse_second(py, direction)?;
         let ticket = arm(py)?;
+        ticket.will_need(self);
         let borrowed = self.enter_loop(py, &ticket, descriptor)?;
         let token = ticket.token(py);
         let engine = ticket.home().get().engine()?;

@@ -11,6 +11,7 @@
 //! parking greenlet take the next entry itself. An entry that it cannot run (`Place::Passing` must
 //! not call Python code) is left in `handed`, at the front, for the hub.
 
+mod ahead;
 mod python;
 mod switch_interval;
 
@@ -213,11 +214,15 @@ impl LoopObject {
 
     #[inline]
     fn try_next(&self) -> Option<Entry> {
-        match self.engine().ok()?.try_next()? {
-            engine::Ready::Event { data, revents, .. } => Some(Entry::Event {
-                token: data,
-                revents: revents.bits(),
-            }),
+        let engine = self.engine().ok()?;
+        match engine.try_next()? {
+            engine::Ready::Event { data, revents, .. } => {
+                ahead::look_ahead(engine);
+                Some(Entry::Event {
+                    token: data,
+                    revents: revents.bits(),
+                })
+            }
             engine::Ready::Soon(data) => Some(Entry::Soon(data)),
         }
     }
