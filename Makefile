@@ -88,6 +88,7 @@ foreign: build $(VENV)-foreign/.ready  ## gevent's examples, and geventhttpclien
 	@$(VENV)-foreign/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/*.whl
 	@$(VENV)-foreign/bin/python tests/foreign.py --folder $(TARGET)/foreign
 
+# The figures of crates/loop/BENCHMARKS.md: make bench-loop BENCH_FLAGS="--instructions --write crates/loop/BENCHMARKS.md" (valgrind)
 bench-loop:  ## the event loop alternately with C libev, which must be installed (libev-dev) (BENCH_FLAGS="--rounds 5 timers")
 	@CARGO_TARGET_DIR=$(TARGET)/libev cargo run --quiet --release --manifest-path benchmarks/libev/Cargo.toml -- $(BENCH_FLAGS)
 

@@ -4,15 +4,15 @@
 //! pairs get a byte; whoever reads one passes one on to a pair elsewhere, until so many events were handled. Setting
 //! up (all watchers stopped, set and started anew) and handling are told apart, as libev's page does.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
-use verdigris_loop::{Break, Events, Key, Loop, Mode, Spec};
-
-use crate::libev;
-use crate::measure::{Case, Taken, compare, processor_time, scramble};
-use crate::ours;
+use crate::measure::{Case, Options, Taken, compare, processor_time, scramble};
+use crate::ours::Ours;
+use crate::side::{Act, Side};
+use crate::table::Table;
+use crate::theirs::Theirs;
 
 const EVENTS: usize = 10_000;
 
@@ -23,7 +23,7 @@ struct Shape {
     timers: bool,
 }
 
-pub(crate) fn run(rounds: usize, filter: &str) {
+pub(crate) fn run(options: &Options, table: &mut Table) {
     for timers in [false, true] {
         for (pairs, active) in [
             (100, 1),
@@ -38,17 +38,20 @@ pub(crate) fn run(rounds: usize, filter: &str) {
             for setting_up in [true, false] {
                 let what = if setting_up { "set up" } else { "an event" };
                 let name = format!("pairs: {pairs}, {active} active{with}: {what}");
-                if !name.contains(filter) {
+                if !options.wants(&name) {
                     continue;
                 }
-                let mut theirs = Theirs::new(shape);
-                let mut own = Own::new(shape);
+                let mut theirs = Pairs::<Theirs<Traffic>>::new(shape);
+                let mut own = Pairs::<Ours<Traffic>>::new(shape);
                 compare(
-                    rounds,
+                    options,
+                    table,
                     Case {
                         name,
                         libev: Box::new(move || if setting_up { theirs.set_up() } else { theirs.handle() }),
                         ours: Box::new(move || if setting_up { own.set_up() } else { own.handle() }),
+                        floor: None,
+                        steady: true,
                     },
                 );
             }
@@ -116,186 +119,58 @@ impl Traffic {
     }
 }
 
-/// Between ten and eleven seconds, as on libev's page.
-fn timeout_ns(number: usize) -> i64 {
-    10_000_000_000 + (scramble(number) % 1_000_000_000) as i64
-}
-
-/// On libev. The watchers are first in `Connection`, so that a callback's argument is the connection.
-struct Theirs {
-    event_loop: libev::Owned,
-    connections: Vec<Connection>,
-    traffic: Box<Traffic>,
-}
-
-#[repr(C)]
-struct Connection {
-    io: libev::Io,
-    timer: libev::Timer,
-    number: usize,
-    traffic: *mut Traffic,
-}
-
-unsafe extern "C" fn readable(event_loop: *mut libev::EvLoop, watcher: *mut c_void, _: c_int) {
-    // SAFETY: every io watcher of this loop is the first field of a Connection that lives as long as the loop runs, and
-    // nothing else refers to it meanwhile.
-    let connection = unsafe { &mut *watcher.cast::<Connection>() };
-    // SAFETY: the traffic is boxed beside the connections.
-    let traffic = unsafe { &mut *connection.traffic };
-    if traffic.shape.timers {
-        // SAFETY: the timer is of this loop, and at rest in its place.
-        unsafe { libev::ev_timer_again(event_loop, &mut connection.timer) };
-    }
-    if traffic.event(connection.number) {
-        // SAFETY: the loop is running this callback.
-        unsafe { libev::ev_break(event_loop, 1) };
+impl Act for Traffic {
+    fn due(&mut self, number: usize, again: impl FnOnce()) -> bool {
+        if self.shape.timers {
+            again();
+        }
+        self.event(number)
     }
 }
 
-unsafe extern "C" fn expired(_: *mut libev::EvLoop, _: *mut c_void, _: c_int) {}
+struct Pairs<S> {
+    side: S,
+    shape: Shape,
+}
 
-impl Theirs {
-    fn new(shape: Shape) -> Theirs {
-        let mut traffic = Box::new(Traffic::new(shape));
-        let pointer: *mut Traffic = &mut *traffic;
-        let connection = |number| Connection {
-            io: libev::Io::NEW,
-            timer: libev::Timer::NEW,
-            number,
-            traffic: pointer,
+impl<S: Side<Traffic>> Pairs<S> {
+    fn new(shape: Shape) -> Pairs<S> {
+        let timers = if shape.timers { shape.pairs } else { 0 };
+        let mut pairs = Pairs {
+            side: S::new(shape.pairs, timers, 0, Traffic::new(shape)),
+            shape,
         };
-        let mut theirs = Theirs {
-            event_loop: libev::Owned::new(),
-            connections: (0..shape.pairs).map(connection).collect(),
-            traffic,
-        };
-        theirs.start(true);
-        theirs
+        pairs.start(true);
+        pairs
     }
 
     fn start(&mut self, first: bool) {
-        let event_loop = self.event_loop.0;
-        for connection in &mut self.connections {
-            let fd = self.traffic.fd(connection.number);
-            let seconds = timeout_ns(connection.number) as f64 * 1e-9;
-            // SAFETY: the watchers do not move (the vector is never resized) and are stopped before they are set.
-            unsafe {
+        for number in 0..self.shape.pairs {
+            let fd = self.side.act().fd(number);
+            if !first {
+                self.side.stop_io(number);
+            }
+            self.side.set_io(number, fd);
+            self.side.start_io(number);
+            if self.shape.timers {
                 if !first {
-                    libev::ev_io_stop(event_loop, &mut connection.io);
+                    self.side.stop_repeating(number);
                 }
-                libev::shim_io_init(&mut connection.io, readable, fd, libev::READ);
-                libev::ev_io_start(event_loop, &mut connection.io);
-                if self.traffic.shape.timers {
-                    if !first {
-                        libev::ev_timer_stop(event_loop, &mut connection.timer);
-                    }
-                    libev::shim_timer_init(&mut connection.timer, expired, 0.0, seconds);
-                    libev::ev_timer_again(event_loop, &mut connection.timer);
-                }
+                // Between ten and eleven seconds, as on libev's page.
+                let timeout_ns = 10_000_000_000 + (scramble(number) % 1_000_000_000) as i64;
+                self.side.set_repeating(number, S::time(timeout_ns));
+                self.side.again(number);
             }
         }
-        self.event_loop.run(libev::RUN_NOWAIT);
+        self.side.look();
     }
 
     fn set_up(&mut self) -> Taken {
-        processor_time(self.traffic.shape.pairs, || self.start(false))
+        processor_time(self.shape.pairs, || self.start(false))
     }
 
     fn handle(&mut self) -> Taken {
-        self.traffic.begin();
-        processor_time(EVENTS, || self.event_loop.run(0))
-    }
-}
-
-/// On ours: the payload says which connection, and whether it is its timer.
-struct Own {
-    event_loop: Loop<usize>,
-    connections: Vec<(Key, Key)>,
-    traffic: Traffic,
-}
-
-/// The payload of timers.
-const TIMER: usize = usize::MAX;
-
-impl Own {
-    fn new(shape: Shape) -> Own {
-        let traffic = Traffic::new(shape);
-        let mut event_loop = ours::new_loop();
-        let connection = |number| {
-            let fd = traffic.fd(number);
-            let io = Spec::Io {
-                fd,
-                events: Events::READ,
-            };
-            let timer = Spec::Timer {
-                after_ns: 0,
-                repeat_ns: timeout_ns(number),
-            };
-            (
-                event_loop.insert(io, number).expect("a watcher"),
-                event_loop.insert(timer, TIMER).expect("a watcher"),
-            )
-        };
-        let connections = (0..shape.pairs).map(connection).collect();
-        let mut own = Own {
-            event_loop,
-            connections,
-            traffic,
-        };
-        own.start();
-        own
-    }
-
-    fn start(&mut self) {
-        for (number, &(io, timer)) in self.connections.iter().enumerate() {
-            let fd = self.traffic.fd(number);
-            self.event_loop.stop(io).expect("a watcher");
-            self.event_loop
-                .set(
-                    io,
-                    Spec::Io {
-                        fd,
-                        events: Events::READ,
-                    },
-                )
-                .expect("stopped");
-            self.event_loop.start(io).expect("a watcher");
-            if self.traffic.shape.timers {
-                let spec = Spec::Timer {
-                    after_ns: 0,
-                    repeat_ns: timeout_ns(number),
-                };
-                self.event_loop.stop(timer).expect("a watcher");
-                self.event_loop.set(timer, spec).expect("stopped");
-                self.event_loop.again(timer).expect("a watcher");
-            }
-        }
-        ours::run(&mut self.event_loop, Mode::NoWait, |_, _| {});
-    }
-
-    fn set_up(&mut self) -> Taken {
-        processor_time(self.traffic.shape.pairs, || self.start())
-    }
-
-    fn handle(&mut self) -> Taken {
-        self.traffic.begin();
-        let Own {
-            event_loop,
-            connections,
-            traffic,
-        } = self;
-        processor_time(EVENTS, || {
-            ours::run(event_loop, Mode::Default, |event_loop, number| {
-                if number == TIMER {
-                    return;
-                }
-                if traffic.shape.timers {
-                    event_loop.again(connections[number].1).expect("a timer");
-                }
-                if traffic.event(number) {
-                    event_loop.break_(Break::One);
-                }
-            });
-        })
+        self.side.act().begin();
+        processor_time(EVENTS, || self.side.run())
     }
 }

@@ -1,202 +1,119 @@
-//! Timers: many with random deadlines, inserted, started anew, cancelled, expired.
+//! Timers: many with random deadlines, inserted, exchanged, put off, cancelled, expired.
 //!
 //! libev's are structures in an array; ours are one-shot waits, which are made and freed here, too (watchers for
-//! `again`, which waits have not).
+//! `again`, which waits have not). What is random was made before.
 
-use std::ffi::{c_int, c_void};
+use crate::measure::{Case, Options, Taken, compare, processor_time, scramble};
+use crate::ours::Ours;
+use crate::side::{Nothing, Side};
+use crate::table::Table;
+use crate::theirs::Theirs;
 
-use verdigris_loop::{Key, Loop, Mode, Spec};
+const EXCHANGES: usize = 100_000;
+/// A measurement handles at least so many timers.
+const LEAST: usize = 100_000;
 
-use crate::libev;
-use crate::measure::{Case, Side, Taken, compare, processor_time, scramble};
-use crate::ours;
-
-pub(crate) fn run(rounds: usize, filter: &str) {
+pub(crate) fn run(options: &Options, table: &mut Table) {
+    type Act<S> = fn(&mut Timers<S, <S as Side<Nothing>>::Time>) -> Taken;
+    let cases: [(&str, Act<Theirs<Nothing>>, Act<Ours<Nothing>>); 5] = [
+        ("insert", Timers::insert, Timers::insert),
+        ("cancel one, insert one", Timers::exchange, Timers::exchange),
+        ("again", Timers::again, Timers::again),
+        ("cancel", Timers::cancel, Timers::cancel),
+        ("expire", Timers::expire, Timers::expire),
+    ];
     for count in [1_000, 100_000, 1_000_000] {
-        // So that each measurement takes some milliseconds at least, and the largest not for ever.
-        let rounds = if count == 1_000_000 { rounds.min(5) } else { rounds };
-        let cases: [(&str, Side<Theirs>, Side<Own>); 5] = [
-            ("insert", Theirs::insert, Own::insert),
-            ("cancel one, insert one", Theirs::exchange, Own::exchange),
-            ("again", Theirs::again, Own::again),
-            ("cancel", Theirs::cancel, Own::cancel),
-            ("expire", Theirs::expire, Own::expire),
-        ];
         for (what, libev, ours) in cases {
             let name = format!("timers: {what}, {count}");
-            if !name.contains(filter) {
+            if !options.wants(&name) {
                 continue;
             }
-            let mut theirs = Theirs::new(count);
-            let mut own = Own::new(count);
+            let mut theirs = Timers::new(count);
+            let mut own = Timers::new(count);
             compare(
-                rounds,
+                options,
+                table,
                 Case {
                     name,
                     libev: Box::new(move || libev(&mut theirs)),
                     ours: Box::new(move || ours(&mut own)),
+                    floor: None,
+                    steady: true,
                 },
             );
         }
     }
 }
 
-const EXCHANGES: usize = 100_000;
-/// A measurement handles at least so many timers.
-const LEAST: usize = 100_000;
-
-/// Within a second, some while from now.
-fn after_ns(number: usize) -> i64 {
-    1_000_000_000_000 + (scramble(number) % 1_000_000_000) as i64
-}
-
-fn repetitions(count: usize) -> usize {
-    LEAST.div_ceil(count)
-}
-
-struct Theirs {
-    event_loop: libev::Owned,
-    timers: Vec<libev::Timer>,
-}
-
-unsafe extern "C" fn expired(_: *mut libev::EvLoop, _: *mut c_void, _: c_int) {}
-
-impl Theirs {
-    fn new(count: usize) -> Theirs {
-        Theirs {
-            event_loop: libev::Owned::new(),
-            timers: vec![libev::Timer::NEW; count],
-        }
-    }
-
-    fn start(&mut self, number: usize, after_ns: i64) {
-        // SAFETY: the timer is stopped, and stays where it is.
-        unsafe {
-            libev::shim_timer_init(&mut self.timers[number], expired, after_ns as f64 * 1e-9, 0.0);
-            libev::ev_timer_start(self.event_loop.0, &mut self.timers[number]);
-        }
-    }
-
-    fn stop(&mut self, number: usize) {
-        // SAFETY: the timer is of this loop.
-        unsafe { libev::ev_timer_stop(self.event_loop.0, &mut self.timers[number]) };
-    }
-
-    fn fill(&mut self) {
-        for number in 0..self.timers.len() {
-            self.start(number, after_ns(number));
-        }
-    }
-
-    fn empty(&mut self) {
-        for number in 0..self.timers.len() {
-            self.stop(number);
-        }
-    }
-
-    fn insert(&mut self) -> Taken {
-        let count = self.timers.len();
-        Taken::sum((0..repetitions(count)).map(|_| {
-            let taken = processor_time(count, || self.fill());
-            self.empty();
-            taken
-        }))
-    }
-
-    fn exchange(&mut self) -> Taken {
-        self.fill();
-        let taken = processor_time(EXCHANGES, || {
-            for round in 0..EXCHANGES {
-                let which = scramble(round) % self.timers.len();
-                self.stop(which);
-                self.start(which, after_ns(round));
-            }
-        });
-        self.empty();
-        taken
-    }
-
-    fn again(&mut self) -> Taken {
-        for (number, timer) in self.timers.iter_mut().enumerate() {
-            // SAFETY: as in `start`.
-            unsafe {
-                libev::shim_timer_init(timer, expired, 0.0, after_ns(number) as f64 * 1e-9);
-                libev::ev_timer_again(self.event_loop.0, timer);
-            }
-        }
-        let taken = processor_time(EXCHANGES, || {
-            for round in 0..EXCHANGES {
-                let which = scramble(round) % self.timers.len();
-                // SAFETY: as in `start`.
-                unsafe { libev::ev_timer_again(self.event_loop.0, &mut self.timers[which]) };
-            }
-        });
-        self.empty();
-        taken
-    }
-
-    fn cancel(&mut self) -> Taken {
-        let count = self.timers.len();
-        Taken::sum((0..repetitions(count)).map(|_| {
-            self.fill();
-            processor_time(count, || self.empty())
-        }))
-    }
-
-    fn expire(&mut self) -> Taken {
-        let count = self.timers.len();
-        Taken::sum((0..repetitions(count)).map(|_| {
-            for number in 0..count {
-                self.start(number, (scramble(number) % 1000) as i64 - 2_000_000_000);
-            }
-            processor_time(count, || self.event_loop.run(0))
-        }))
-    }
-}
-
-struct Own {
-    event_loop: Loop<usize>,
-    keys: Vec<Key>,
+struct Timers<S, T> {
+    side: S,
     count: usize,
+    /// Within a second, some while from now.
+    far: Vec<T>,
+    /// Long ago.
+    past: Vec<T>,
+    /// Which of them is exchanged, and for when.
+    exchanges: Vec<(usize, T)>,
 }
 
-impl Own {
-    fn new(count: usize) -> Own {
-        Own {
-            event_loop: ours::new_loop(),
-            keys: Vec::with_capacity(count),
+impl<S: Side<Nothing, Time = T>, T: Copy> Timers<S, T> {
+    fn new(count: usize) -> Timers<S, T> {
+        let far = |number| S::time(1_000_000_000_000 + (scramble(number) % 1_000_000_000) as i64);
+        let past = |number| S::time((scramble(number) % 1_000) as i64 - 2_000_000_000);
+        let exchange = |round| (scramble(round) % count, far(round));
+        Timers {
+            side: S::new(0, count, 0, Nothing),
             count,
+            far: (0..count).map(far).collect(),
+            past: (0..count).map(past).collect(),
+            exchanges: (0..EXCHANGES).map(exchange).collect(),
         }
     }
 
     fn fill(&mut self) {
-        for number in 0..self.count {
-            self.keys.push(self.event_loop.wait_timer(after_ns(number), 0, number));
+        for (number, &after) in self.far.iter().enumerate() {
+            self.side.start_once(number, after);
         }
     }
 
     fn empty(&mut self) {
-        for key in self.keys.drain(..) {
-            self.event_loop.cancel(key);
-        }
+        (0..self.count).for_each(|number| self.side.stop_once(number));
+    }
+
+    fn repeat(&mut self, mut act: impl FnMut(&mut Self) -> Taken) -> Taken {
+        Taken::sum((0..LEAST.div_ceil(self.count)).map(|_| act(self)))
     }
 
     fn insert(&mut self) -> Taken {
-        let count = self.count;
-        Taken::sum((0..repetitions(count)).map(|_| {
-            let taken = processor_time(count, || self.fill());
-            self.empty();
+        self.repeat(|timers| {
+            let taken = processor_time(timers.count, || timers.fill());
+            timers.empty();
             taken
-        }))
+        })
+    }
+
+    fn cancel(&mut self) -> Taken {
+        self.repeat(|timers| {
+            timers.fill();
+            processor_time(timers.count, || timers.empty())
+        })
+    }
+
+    fn expire(&mut self) -> Taken {
+        self.repeat(|timers| {
+            for (number, &after) in timers.past.iter().enumerate() {
+                timers.side.start_once(number, after);
+            }
+            processor_time(timers.count, || timers.side.run())
+        })
     }
 
     fn exchange(&mut self) -> Taken {
         self.fill();
         let taken = processor_time(EXCHANGES, || {
-            for round in 0..EXCHANGES {
-                let which = scramble(round) % self.count;
-                self.event_loop.cancel(self.keys[which]);
-                self.keys[which] = self.event_loop.wait_timer(after_ns(round), 0, which);
+            for &(which, after) in &self.exchanges {
+                self.side.stop_once(which);
+                self.side.start_once(which, after);
             }
         });
         self.empty();
@@ -204,43 +121,16 @@ impl Own {
     }
 
     fn again(&mut self) -> Taken {
-        for number in 0..self.count {
-            let spec = Spec::Timer {
-                after_ns: 0,
-                repeat_ns: after_ns(number),
-            };
-            let key = self.event_loop.insert(spec, number).expect("a timer");
-            self.event_loop.again(key).expect("a timer");
-            self.keys.push(key);
+        for (number, &repeat) in self.far.iter().enumerate() {
+            self.side.set_repeating(number, repeat);
+            self.side.again(number);
         }
         let taken = processor_time(EXCHANGES, || {
-            for round in 0..EXCHANGES {
-                let which = scramble(round) % self.count;
-                self.event_loop.again(self.keys[which]).expect("a timer");
+            for &(which, _) in &self.exchanges {
+                self.side.again(which);
             }
         });
-        for key in self.keys.drain(..) {
-            self.event_loop.remove(key);
-        }
+        (0..self.count).for_each(|number| self.side.stop_repeating(number));
         taken
-    }
-
-    fn cancel(&mut self) -> Taken {
-        let count = self.count;
-        Taken::sum((0..repetitions(count)).map(|_| {
-            self.fill();
-            processor_time(count, || self.empty())
-        }))
-    }
-
-    fn expire(&mut self) -> Taken {
-        let count = self.count;
-        Taken::sum((0..repetitions(count)).map(|_| {
-            for number in 0..count {
-                self.event_loop
-                    .wait_timer((scramble(number) % 1000) as i64 - 2_000_000_000, 0, number);
-            }
-            processor_time(count, || ours::run(&mut self.event_loop, Mode::Default, |_, _| {}))
-        }))
     }
 }

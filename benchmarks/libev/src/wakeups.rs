@@ -1,15 +1,17 @@
 //! Asyncs: sent by the thread of the loop itself, by another thread while the loop works, and by another thread while
 //! it sleeps.
 
-use std::ffi::{c_int, c_void};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use verdigris_loop::{AsyncSender, Break, Loop, Mode, Spec};
-
-use crate::libev;
-use crate::measure::{Case, Taken, compare, processor_time, thread_time};
-use crate::ours;
+use crate::io::look_alone;
+use crate::kernel::Bell;
+use crate::measure::{Case, Options, Run, Taken, compare, processor_time, thread_time};
+use crate::ours::Ours;
+use crate::side::{Act, Side};
+use crate::table::Table;
+use crate::theirs::Theirs;
 
 const LOCAL: usize = 200_000;
 const FLOOD: usize = 500_000;
@@ -17,38 +19,71 @@ const WAKE_UPS: usize = 3_000;
 /// After so long the loop sleeps again.
 const ASLEEP: Duration = Duration::from_micros(30);
 
-pub(crate) fn run(rounds: usize, filter: &str) {
+pub(crate) fn run(options: &Options, table: &mut Table) {
     for watchers in [1, 100] {
         let name = format!("async: the loop's own thread sends, {watchers} at a time");
-        both(rounds, filter, &name, watchers, Theirs::local, Own::local);
+        case(
+            options,
+            table,
+            &name,
+            watchers,
+            (watchers == 1).then(look_alone),
+            Asyncs::local,
+            Asyncs::local,
+        );
     }
     let name = "async: a thread sends as fast as it can, a send";
-    both(rounds, filter, name, 1, Theirs::flood, Own::flood);
+    case(options, table, name, 1, None, Asyncs::flood, Asyncs::flood);
     let name = "async: to a sleeping loop, its processor time";
-    both(rounds, filter, name, 1, |side| side.wake().0, |side| side.wake().0);
+    let floor: Run<'static> = Box::new(|| wake_alone().0);
+    case(
+        options,
+        table,
+        name,
+        1,
+        Some(floor),
+        |side| side.wake().0,
+        |side| side.wake().0,
+    );
     let name = "async: to a sleeping loop, until the callback runs";
-    both(rounds, filter, name, 1, |side| side.wake().1, |side| side.wake().1);
+    let floor: Run<'static> = Box::new(|| wake_alone().1);
+    case(
+        options,
+        table,
+        name,
+        1,
+        Some(floor),
+        |side| side.wake().1,
+        |side| side.wake().1,
+    );
 }
 
-fn both(
-    rounds: usize,
-    filter: &str,
+type Told = Arc<Tally>;
+
+fn case(
+    options: &Options,
+    table: &mut Table,
     name: &str,
     watchers: usize,
-    libev: fn(&mut Theirs) -> Taken,
-    ours: fn(&mut Own) -> Taken,
+    floor: Option<Run<'_>>,
+    libev: fn(&mut Asyncs<Theirs<Told>>) -> Taken,
+    ours: fn(&mut Asyncs<Ours<Told>>) -> Taken,
 ) {
-    if !name.contains(filter) {
+    if !options.wants(name) {
         return;
     }
-    let mut theirs = Theirs::new(watchers);
-    let mut own = Own::new(watchers);
+    let mut theirs = Asyncs::new(watchers);
+    let mut own = Asyncs::new(watchers);
     compare(
-        rounds,
+        options,
+        table,
         Case {
             name: name.into(),
             libev: Box::new(move || libev(&mut theirs)),
             ours: Box::new(move || ours(&mut own)),
+            floor,
+            // Threads take turns as they like.
+            steady: name.contains("own thread"),
         },
     );
 }
@@ -61,6 +96,12 @@ struct Tally {
     last: AtomicUsize,
     /// The loop is left at the next call.
     over: AtomicBool,
+}
+
+impl Act for Told {
+    fn due(&mut self, _: usize, _: impl FnOnce()) -> bool {
+        self.called()
+    }
 }
 
 impl Tally {
@@ -107,172 +148,67 @@ impl Tally {
     }
 }
 
-struct Theirs {
-    event_loop: libev::Owned,
-    watchers: Vec<Watcher>,
-    tally: Box<Tally>,
+/// Somebody wakes a thread in which `run` runs: its processor time, and how long it took each time.
+fn wake(tally: &Tally, send: impl Fn() + Send, run: impl FnOnce()) -> (Taken, Taken) {
+    tally.reset(WAKE_UPS);
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| tally.wake(send));
+        let busy = thread_time(WAKE_UPS, run);
+        (busy, sender.join().expect("the sender ends"))
+    })
 }
 
-#[repr(C)]
-struct Watcher {
-    watcher: libev::Async,
-    tally: *const Tally,
-}
-
-unsafe extern "C" fn called(event_loop: *mut libev::EvLoop, watcher: *mut c_void, _: c_int) {
-    // SAFETY: the watcher is the first field of a Watcher, which lives while the loop runs, as does its tally.
-    let tally = unsafe { &*(*watcher.cast::<Watcher>()).tally };
-    if tally.called() {
-        // SAFETY: the loop is running this callback.
-        unsafe { libev::ev_break(event_loop, 1) };
-    }
-}
-
-/// What the sending thread needs.
-struct Target(*mut libev::EvLoop, *mut libev::Async);
-
-// SAFETY: ev_async_send, the only use, may be called in any thread while the loop and the watcher live.
-unsafe impl Sync for Target {}
-
-impl Target {
-    fn send(&self) {
-        // SAFETY: the thread is scoped: the loop and the watcher outlive it.
-        unsafe { libev::ev_async_send(self.0, self.1) };
-    }
-}
-
-impl Theirs {
-    fn new(watchers: usize) -> Theirs {
-        let event_loop = libev::Owned::new();
-        let tally = Box::<Tally>::default();
-        let pointer: *const Tally = &*tally;
-        let watcher = |_| Watcher {
-            watcher: libev::Async::NEW,
-            tally: pointer,
-        };
-        let mut watchers: Vec<_> = (0..watchers).map(watcher).collect();
-        for watcher in &mut watchers {
-            // SAFETY: the watchers stay where they are.
-            unsafe {
-                libev::shim_async_init(&mut watcher.watcher, called);
-                libev::ev_async_start(event_loop.0, &mut watcher.watcher);
+/// The same with nothing but the two system calls.
+fn wake_alone() -> (Taken, Taken) {
+    let (bell, tally) = (Bell::new(), Tally::default());
+    let until_told = || {
+        loop {
+            bell.wait(-1);
+            if tally.called() {
+                break;
             }
         }
-        Theirs {
-            event_loop,
+    };
+    wake(&tally, || bell.ring(), until_told)
+}
+
+struct Asyncs<S> {
+    side: S,
+    watchers: usize,
+}
+
+impl<S: Side<Told>> Asyncs<S> {
+    fn new(watchers: usize) -> Asyncs<S> {
+        Asyncs {
+            side: S::new(0, 0, watchers, Told::default()),
             watchers,
-            tally,
-        }
-    }
-
-    fn target(&mut self) -> Target {
-        Target(self.event_loop.0, &mut self.watchers[0].watcher)
-    }
-
-    fn local(&mut self) -> Taken {
-        self.tally.reset(usize::MAX);
-        processor_time(LOCAL, || {
-            for _ in 0..LOCAL / self.watchers.len() {
-                for watcher in &mut self.watchers {
-                    // SAFETY: active in this loop.
-                    unsafe { libev::ev_async_send(self.event_loop.0, &mut watcher.watcher) };
-                }
-                self.event_loop.run(libev::RUN_NOWAIT);
-            }
-        })
-    }
-
-    fn flood(&mut self) -> Taken {
-        self.tally.reset(usize::MAX);
-        let target = self.target();
-        let Theirs { event_loop, tally, .. } = self;
-        processor_time(FLOOD, || {
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    tally.flood(|| target.send());
-                });
-                event_loop.run(0);
-            });
-        })
-    }
-
-    fn wake(&mut self) -> (Taken, Taken) {
-        self.tally.reset(WAKE_UPS);
-        let target = self.target();
-        let Theirs { event_loop, tally, .. } = self;
-        std::thread::scope(|scope| {
-            let sender = scope.spawn(|| tally.wake(|| target.send()));
-            let busy = thread_time(WAKE_UPS, || event_loop.run(0));
-            (busy, sender.join().expect("the sender ends"))
-        })
-    }
-}
-
-struct Own {
-    event_loop: Loop<usize>,
-    senders: Vec<AsyncSender>,
-    tally: Tally,
-}
-
-impl Own {
-    fn new(watchers: usize) -> Own {
-        let mut event_loop = ours::new_loop();
-        let watcher = |number| {
-            let key = event_loop.insert(Spec::Async, number).expect("a watcher");
-            event_loop.start(key).expect("a watcher");
-            event_loop.async_sender(key).expect("an async watcher")
-        };
-        let senders = (0..watchers).map(watcher).collect();
-        Own {
-            event_loop,
-            senders,
-            tally: Tally::default(),
         }
     }
 
     fn local(&mut self) -> Taken {
-        self.tally.reset(usize::MAX);
-        let Own {
-            event_loop,
-            senders,
-            tally,
-        } = self;
+        self.side.act().reset(usize::MAX);
+        let senders: Vec<_> = (0..self.watchers).map(|number| self.side.sender(number)).collect();
         processor_time(LOCAL, || {
             for _ in 0..LOCAL / senders.len() {
-                for sender in &*senders {
-                    sender.send();
-                }
-                ours::run(event_loop, Mode::NoWait, |_, _| {
-                    tally.called();
-                });
+                senders.iter().for_each(|send| send());
+                self.side.look();
             }
         })
     }
 
     fn flood(&mut self) -> Taken {
-        self.tally.reset(usize::MAX);
+        let (tally, send) = (self.side.act().clone(), self.side.sender(0));
+        tally.reset(usize::MAX);
         processor_time(FLOOD, || {
             std::thread::scope(|scope| {
-                scope.spawn(|| self.tally.flood(|| self.senders[0].send()));
-                until_told(&mut self.event_loop, &self.tally);
+                scope.spawn(|| tally.flood(&send));
+                self.side.run();
             });
         })
     }
 
     fn wake(&mut self) -> (Taken, Taken) {
-        self.tally.reset(WAKE_UPS);
-        std::thread::scope(|scope| {
-            let sender = scope.spawn(|| self.tally.wake(|| self.senders[0].send()));
-            let busy = thread_time(WAKE_UPS, || until_told(&mut self.event_loop, &self.tally));
-            (busy, sender.join().expect("the sender ends"))
-        })
+        let (tally, send) = (self.side.act().clone(), self.side.sender(0));
+        wake(&tally, send, || self.side.run())
     }
-}
-
-fn until_told(event_loop: &mut Loop<usize>, tally: &Tally) {
-    ours::run(event_loop, Mode::Default, |event_loop, _| {
-        if tally.called() {
-            event_loop.break_(Break::One);
-        }
-    });
 }
