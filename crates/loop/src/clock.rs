@@ -48,7 +48,8 @@ pub fn wall_clock_ns() -> i64 {
 }
 
 fn nanoseconds(time: rustix::time::Timespec) -> i64 {
-    time.tv_sec.saturating_mul(SECOND_NS).saturating_add(time.tv_nsec)
+    // Both clocks of all systems end long before 2262.
+    time.tv_sec.wrapping_mul(SECOND_NS).wrapping_add(time.tv_nsec)
 }
 
 /// The loop's cached time.
@@ -78,12 +79,18 @@ impl Now {
     }
 
     /// Reads the clock(s). True when the wall clock jumped: periodics are to be reconsidered.
+    #[inline]
     pub(crate) fn update(&mut self) -> bool {
         self.monotonic_ns = self.clock.monotonic();
         if self.monotonic_ns - self.wall_read_ns < JUMP_NS / 2 {
             self.wall_ns = self.monotonic_ns + self.difference_ns;
             return false;
         }
+        self.read_wall_clock()
+    }
+
+    #[inline(never)]
+    fn read_wall_clock(&mut self) -> bool {
         let before_ns = self.difference_ns;
         for _ in 0..3 {
             self.wall_ns = self.clock.wall();

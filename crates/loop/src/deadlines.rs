@@ -57,6 +57,12 @@ impl Deadlines {
         self.heap.len() + self.present
     }
 
+    /// Whether nothing is due, ever.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.heap.len() == 0 && self.newcomers.is_empty()
+    }
+
     /// The earliest deadline.
     #[inline]
     pub(crate) fn first_at(&mut self) -> Option<i64> {
@@ -118,11 +124,8 @@ impl Deadlines {
     #[inline]
     pub(crate) fn push(&mut self, id: u32, at: i64) {
         debug_assert!(self.at(id).is_none(), "an id has one deadline");
-        if self.records.len() <= id as usize {
-            self.records.resize(id as usize + 1, NO_RECORD);
-        }
-        if self.newcomers.len() > 2 * self.present + FEW {
-            self.tidy();
+        if self.records.len() <= id as usize || self.newcomers.len() > 2 * self.present + FEW {
+            self.make_room(id);
         }
         let sequence = self.next_sequence();
         self.records[id as usize] = Record {
@@ -132,6 +135,18 @@ impl Deadlines {
         };
         self.newcomers.push(id);
         self.present += 1;
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self, id: u32) {
+        if self.records.len() <= id as usize {
+            self.records
+                .resize((id as usize + 1).next_power_of_two().max(FEW), NO_RECORD);
+        }
+        if self.newcomers.len() > 2 * self.present + FEW {
+            self.tidy();
+        }
     }
 
     /// Takes `id` out; its deadline.
@@ -144,10 +159,13 @@ impl Deadlines {
         }
         let at = record.at;
         record.position = ABSENT;
-        if position & NEWCOMER != 0 {
-            self.present -= 1;
-        } else {
+        if position & NEWCOMER == 0 {
             self.heap.remove(position as usize, &mut self.records);
+            return Some(at);
+        }
+        self.present -= 1;
+        if self.present == 0 {
+            self.newcomers.clear();
         }
         Some(at)
     }
@@ -156,6 +174,20 @@ impl Deadlines {
     #[inline]
     pub(crate) fn update(&mut self, id: u32, at: i64) {
         let sequence = self.next_sequence();
+        // Not before its true deadline is not before its node either, which then need not be looked at.
+        if let Some(record) = self.records.get_mut(id as usize)
+            && record.position != ABSENT
+            && (record.position & NEWCOMER != 0 || at >= record.at)
+        {
+            (record.at, record.sequence) = (at, sequence);
+            return;
+        }
+        self.bring_forward(id, at, sequence);
+    }
+
+    /// The rest of `update`.
+    #[inline(never)]
+    fn bring_forward(&mut self, id: u32, at: i64, sequence: u32) {
         let Some(record) = self
             .records
             .get_mut(id as usize)
@@ -163,11 +195,11 @@ impl Deadlines {
         else {
             return self.push(id, at);
         };
-        let node = Node::new(at, sequence, id);
         (record.at, record.sequence) = (at, sequence);
-        let position = record.position;
-        if position & NEWCOMER == 0 && node < self.heap.node(position as usize) {
-            self.heap.settle(position as usize, node, &mut self.records);
+        let position = record.position as usize;
+        let node = Node::new(at, sequence, id);
+        if node < self.heap.node(position) {
+            self.heap.settle(position, node, &mut self.records);
         }
     }
 
@@ -259,7 +291,6 @@ impl Deadlines {
     }
 
     /// Forgets the newcomers that have left.
-    #[cold]
     fn tidy(&mut self) {
         let records = &mut self.records;
         let (mut place, mut kept) = (0, 0);
@@ -307,6 +338,7 @@ impl Deadlines {
 
     /// Numbers the nodes anew.
     #[cold]
+    #[inline(never)]
     fn renumber(&mut self) {
         let mut nodes: Vec<Node> = self.ids().map(|id| record_node(&self.records, id)).collect();
         self.newcomers.clear();

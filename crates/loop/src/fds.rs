@@ -64,6 +64,8 @@ pub(crate) struct Fds {
     pub(crate) slots: Vec<Slot>,
     /// fds with CHANGED, each once.
     pub(crate) changes: Vec<i32>,
+    /// Some fd is, or has been, watched by edge.
+    pub(crate) has_edges: bool,
     /// fds with ALWAYS that are wanted.
     pub(crate) always: Vec<i32>,
     /// The backend is not to be trusted any more: begin anew (LV-L15).
@@ -91,6 +93,7 @@ impl Fds {
     }
 
     #[cold]
+    #[inline(never)]
     fn grow(&mut self, fd: i32, place: usize) -> Result<()> {
         if place >= UNCHECKED && !is_open(fd) {
             return Err(Error::System(libc::EBADF));
@@ -101,11 +104,20 @@ impl Fds {
 
     #[inline]
     pub(crate) fn mark_changed(&mut self, fd: i32, also: u8) {
-        let Some(slot) = self.slot(fd) else { return };
-        let known = slot.flags & CHANGED != 0;
-        slot.flags |= CHANGED | also;
-        if !known {
-            self.changes.push(fd);
+        if let Ok(place) = usize::try_from(fd)
+            && let Some(slot) = self.slots.get_mut(place)
+        {
+            Fds::mark(&mut self.changes, slot, fd, also);
+        }
+    }
+
+    /// As `mark_changed`, for who has the slot at hand.
+    #[inline]
+    pub(crate) fn mark(changes: &mut Vec<i32>, slot: &mut Slot, fd: i32, also: u8) {
+        let flags = slot.flags;
+        slot.flags = flags | CHANGED | also;
+        if flags & CHANGED == 0 {
+            changes.push(fd);
         }
     }
 
@@ -216,6 +228,15 @@ impl<T: Copy> Loop<T> {
         for &fd in &changes {
             if let Some(slot) = self.fds.slot(fd) {
                 slot.flags &= !CHANGED;
+                // The usual case, in which the kernel need not be told: what was stopped was started again.
+                let wanted = slot.wanted;
+                if slot.flags & (FRESH | ADOPTED | INTERNAL) == 0
+                    && slot.head != NONE
+                    && let Kind::Io { events, next: NONE, .. } = self.slab[slot.head].kind
+                    && events & (READ | WRITE) == wanted
+                {
+                    continue;
+                }
             }
             if self.sync_fd(fd).is_err() {
                 self.kill_fd(fd);
@@ -254,6 +275,7 @@ impl<T: Copy> Loop<T> {
             generation: slot.generation,
         };
         let applied = self.backend.change(fd, change);
+        self.fds.has_edges |= wanted & EDGE != 0;
         let Some(slot) = self.fds.slot(fd) else { return Ok(()) };
         if wanted != 0 {
             slot.flags &= !FRESH;

@@ -1,7 +1,7 @@
 //! The phase in which the loop asks the operating system: how long to wait, the wait itself, and what came due
 //! meanwhile (LV-Q01, steps 5 to 16).
 
-use crate::backend::{EDGE, READ, Sleeper, WAKER_FD};
+use crate::backend::{EDGE, READ, Reports, Sleeper, WAKER_FD};
 use crate::pending::{REMOTE_MARK, level};
 use crate::run::Phase;
 use crate::wait::{Wait, Woken};
@@ -31,9 +31,9 @@ impl<T: Copy> Loop<T> {
             self.pending.push_mark(level(MAX_PRIORITY), REMOTE_MARK);
         }
         self.update_time();
-        let due = self.first_due_ns();
         let is_part = self.in_first_stage || shortened;
-        if is_part && !something && !sent && !self.has_news() && due >= self.now.monotonic_ns {
+        let nothing = is_part && !something && !sent && !self.has_news();
+        if nothing && self.first_due_ns() >= self.now.monotonic_ns {
             self.run.phase = Phase::Again;
         } else {
             self.finish_poll();
@@ -105,7 +105,10 @@ impl<T: Copy> Loop<T> {
         if self.run.mode == Mode::NoWait || self.groups.idle_count > 0 || self.fds.has_always() || self.has_news() {
             return at_once;
         }
-        self.update_time();
+        // Without deadlines it does not matter how long the callbacks have taken.
+        if !self.timers.is_empty() || !self.periodics.is_empty() || self.io_collect_ns > 0 {
+            self.update_time();
+        }
         let now = self.now.monotonic_ns;
         if self.timers.has_due_newcomer(now) {
             return at_once;
@@ -124,6 +127,9 @@ impl<T: Copy> Loop<T> {
 
     /// The monotonic time at which the first timer or periodic is due.
     fn first_due_ns(&mut self) -> i64 {
+        if self.timers.is_empty() && self.periodics.is_empty() {
+            return i64::MAX;
+        }
         let periodic = self.first_periodic_ns();
         self.timers.first_at().unwrap_or(i64::MAX).min(periodic)
     }
@@ -138,33 +144,46 @@ impl<T: Copy> Loop<T> {
     }
 
     fn absorb_sleeper(&mut self, sleeper: Sleeper, errno: Option<i32>) {
-        if errno.is_none() {
-            // Sockets come in the order in which they became ready, hence are fed in reverse. Otherwise who was served first
-            // in one round, and is ready first again, would be the last in the next, and wait nearly two rounds.
-            for place in (0..sleeper.len()).rev() {
-                if let Some(report) = sleeper.report(place)
+        match (errno, &sleeper) {
+            // Anything but an interruption means that the backend's object is not usable (somebody closed it).
+            (Some(errno), _) => self.fds.suspicious |= errno != libc::EINTR,
+            (None, Sleeper::Queue(sleeper)) => self.absorb_reports(&**sleeper),
+            (None, Sleeper::Poll(sleeper)) => self.absorb_reports(&**sleeper),
+            (None, Sleeper::Select(sleeper)) => self.absorb_reports(&**sleeper),
+            (None, Sleeper::Scripted(sleeper)) => self.absorb_reports(&**sleeper),
+        }
+        self.backend.recycle(sleeper);
+        if self.fds.has_always() {
+            self.feed_always();
+        }
+    }
+
+    #[inline]
+    fn absorb_reports(&mut self, reports: &impl Reports) {
+        // Sockets come in the order in which they became ready, hence are fed in reverse. Otherwise who was served first
+        // in one round, and is ready first again, would be the last in the next, and wait nearly two rounds.
+        if self.fds.has_edges {
+            for place in (0..reports.len()).rev() {
+                if let Some(report) = reports.report(place)
                     && self.is_edge(report.fd)
                 {
                     self.absorb_report(report);
                 }
             }
-            for place in 0..sleeper.len() {
-                match sleeper.report(place) {
-                    Some(report) if report.fd == WAKER_FD && report.events & READ != 0 => {
-                        self.shared.wakeup.waker.drain();
-                    }
-                    Some(report) if report.fd == WAKER_FD || self.is_edge(report.fd) => {}
-                    Some(report) => self.absorb_report(report),
-                    None => {}
+        }
+        for place in 0..reports.len() {
+            match reports.report(place) {
+                Some(report) if report.fd == WAKER_FD && report.events & READ != 0 => {
+                    self.shared.wakeup.waker.drain();
                 }
+                Some(report) if report.fd == WAKER_FD || self.fds.has_edges && self.is_edge(report.fd) => {}
+                Some(report) => self.absorb_report(report),
+                None => {}
             }
         }
-        self.backend.recycle(sleeper);
-        // Anything but an interruption means that the backend's object is not usable (somebody closed it).
-        self.fds.suspicious |= errno.is_some_and(|errno| errno != libc::EINTR);
-        self.feed_always();
     }
 
+    #[inline]
     fn is_edge(&self, fd: i32) -> bool {
         self.fds.get(fd).is_some_and(|slot| slot.kernel & EDGE != 0)
     }
@@ -175,7 +194,9 @@ impl<T: Copy> Loop<T> {
             self.pending.push_mark(level(MAX_PRIORITY), REMOTE_MARK);
         }
         self.expire_timers();
-        self.expire_periodics();
+        if !self.periodics.is_empty() {
+            self.expire_periodics();
+        }
         self.queue_idle();
         for place in 0..self.groups.check.len() {
             self.feed_index(self.groups.check[place], Events::CHECK);
@@ -202,6 +223,7 @@ impl<T: Copy> Loop<T> {
     }
 
     /// Reads the clocks.
+    #[inline]
     pub(crate) fn update_time(&mut self) {
         if self.now.update() {
             self.reschedule_periodics();

@@ -20,6 +20,7 @@ impl<T: Copy> Loop<T> {
     }
 
     /// One report of the backend.
+    #[inline]
     pub(crate) fn absorb_report(&mut self, report: Report) {
         let Report {
             fd,
@@ -104,9 +105,6 @@ impl<T: Copy> Loop<T> {
 
     /// Feeds the fds that are always ready.
     pub(crate) fn feed_always(&mut self) {
-        if self.fds.always.is_empty() {
-            return;
-        }
         let mut always = std::mem::take(&mut self.fds.always);
         always.retain(|&fd| {
             let wanted = match self.fds.get(fd) {

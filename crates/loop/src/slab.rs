@@ -29,8 +29,16 @@ pub(crate) struct Entry<T> {
 }
 
 impl<T> Entry<T> {
+    #[inline]
     pub(crate) fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
+    }
+
+    /// Exchanges the kind for another where the present one owns nothing, so that nothing has to be dropped.
+    #[inline]
+    fn put(&mut self, kind: Kind) {
+        debug_assert!(matches!(self.kind, Kind::Vacant { .. } | Kind::Timer { .. }));
+        std::mem::forget(std::mem::replace(&mut self.kind, kind));
     }
 }
 
@@ -56,29 +64,36 @@ impl<T: Copy> Slab<T> {
 
     #[inline]
     pub(crate) fn insert(&mut self, kind: Kind, flags: u8, priority: i8, data: T) -> u32 {
-        self.live += 1;
-        if let Some(entry) = self.entries.get_mut(self.free as usize) {
-            let index = self.free;
-            if let Kind::Vacant { next } = entry.kind {
-                self.free = next;
-            }
-            entry.pending = 0;
-            entry.flags = flags;
-            entry.priority = priority;
-            entry.data = data;
-            entry.kind = kind;
-            return index;
+        if self.free == NONE {
+            self.grow(data);
         }
-        let index = self.entries.len() as u32;
+        let index = self.free;
+        let entry = &mut self.entries[index as usize];
+        if let Kind::Vacant { next } = entry.kind {
+            self.free = next;
+        }
+        entry.pending = 0;
+        entry.flags = flags;
+        entry.priority = priority;
+        entry.data = data;
+        entry.put(kind);
+        self.live += 1;
+        index
+    }
+
+    /// One free place more. It needs some payload to begin with.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, data: T) {
+        let next = std::mem::replace(&mut self.free, self.entries.len() as u32);
         self.entries.push(Entry {
             generation: 1,
             pending: 0,
-            flags,
-            priority,
+            flags: 0,
+            priority: 0,
             data,
-            kind,
+            kind: Kind::Vacant { next },
         });
-        index
     }
 
     /// Frees the place; its old keys are worth nothing from now on.
@@ -103,7 +118,7 @@ impl<T: Copy> Slab<T> {
         if entry.pending != 0 || !matches!(entry.kind, Kind::Timer { .. }) {
             return None;
         }
-        entry.kind = Kind::Vacant { next: self.free };
+        entry.put(Kind::Vacant { next: self.free });
         entry.generation = entry.generation.wrapping_add(1).max(1);
         self.free = index;
         self.live -= 1;
@@ -127,6 +142,13 @@ impl<T: Copy> Slab<T> {
         let entry = self.entries.get(key.index() as usize)?;
         let same = entry.generation == key.generation() && !matches!(entry.kind, Kind::Vacant { .. });
         same.then_some(key.index())
+    }
+
+    /// The entry behind a key, if it is still the same thing.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut Entry<T>> {
+        let entry = self.entries.get_mut(key.index() as usize)?;
+        (entry.generation == key.generation()).then_some(entry)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Entry<T>)> {

@@ -6,6 +6,7 @@ use crate::{Error, Events, Key, Loop, Result};
 
 impl<T: Copy> Loop<T> {
     /// Waits once for time to pass, from the cached time on; a time below zero is due at once.
+    #[inline]
     pub fn wait_timer(&mut self, after_ns: i64, priority: i8, data: T) -> Key {
         let kind = Kind::Timer {
             remaining_ns: after_ns,
@@ -18,7 +19,24 @@ impl<T: Copy> Loop<T> {
     }
 
     /// Starts a repeating timer anew, whatever its state (LV-T6): a cheap inactivity timer.
+    #[inline]
     pub fn again(&mut self, key: Key) -> Result<()> {
+        // The usual case: active, and not due.
+        if let Some(entry) = self.slab.get_mut(key)
+            && let Kind::Timer { repeat_ns, .. } = entry.kind
+            && entry.flags & (ACTIVE | ONE_SHOT) == ACTIVE
+            && entry.pending == 0
+            && repeat_ns > 0
+        {
+            let at = self.now.monotonic_ns.saturating_add(repeat_ns);
+            self.timers.update(key.index(), at);
+            return Ok(());
+        }
+        self.again_from_any_state(key)
+    }
+
+    #[inline(never)]
+    fn again_from_any_state(&mut self, key: Key) -> Result<()> {
         let index = self.watcher(key)?;
         let Kind::Timer { repeat_ns, .. } = self.slab[index].kind else {
             return Err(Error::WrongKind);
@@ -85,6 +103,9 @@ impl<T: Copy> Loop<T> {
 
     /// Feeds what is due: collected in order of the deadlines, fed in reverse, so that it runs in order (LV-Q04).
     pub(crate) fn expire_timers(&mut self) {
+        if self.timers.is_empty() {
+            return;
+        }
         let now = self.now.monotonic_ns;
         let mut due = std::mem::take(&mut self.due);
         self.timers.take_due(now, &mut due);

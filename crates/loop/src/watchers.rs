@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::backend::READ;
+use crate::backend::{EDGE, READ};
 use crate::child::Child;
-use crate::fds::EMBED_BIT;
+use crate::fds::{EMBED_BIT, FRESH, Fds};
 use crate::kinds::{Group, Kind};
 use crate::pending::level;
 use crate::periodic::Periodic;
@@ -110,13 +110,56 @@ impl<T: Copy> Loop<T> {
     }
 
     /// Starts a watcher; nothing happens if it is active already (LV-W04).
+    #[inline]
     pub fn start(&mut self, key: Key) -> Result<()> {
+        // The usual case: an io watcher, alone on its fd.
+        if let Some(entry) = self.slab.get_mut(key)
+            && entry.flags & (ACTIVE | ONE_SHOT) == 0
+            && (MIN_PRIORITY..=MAX_PRIORITY).contains(&entry.priority)
+            && let Kind::Io {
+                fd,
+                fresh,
+                next,
+                previous,
+                ..
+            } = &mut entry.kind
+            && let Some(slot) = self.fds.slots.get_mut(*fd as usize)
+            && slot.head == NONE
+        {
+            let also = if std::mem::replace(fresh, false) { FRESH } else { 0 };
+            (*next, *previous) = (NONE, NONE);
+            slot.head = key.index();
+            entry.flags |= ACTIVE;
+            self.active += i64::from(entry.flags & UNCOUNTED == 0);
+            Fds::mark(&mut self.fds.changes, slot, *fd, also);
+            return Ok(());
+        }
         let index = self.watcher(key)?;
         self.start_index(index)
     }
 
     /// Stops a watcher; in any case it is not pending any more (LV-Q11, LV-W05).
+    #[inline]
     pub fn stop(&mut self, key: Key) -> Result<()> {
+        // The usual case, as above.
+        if let Some(entry) = self.slab.get_mut(key)
+            && entry.flags & (ACTIVE | ONE_SHOT) == ACTIVE
+            && entry.pending == 0
+            && let Kind::Io {
+                fd,
+                next: NONE,
+                previous: NONE,
+                ..
+            } = entry.kind
+            && let Some(slot) = self.fds.slots.get_mut(fd as usize)
+            && slot.kernel & EDGE == 0
+        {
+            slot.head = NONE;
+            entry.flags &= !ACTIVE;
+            self.active -= i64::from(entry.flags & UNCOUNTED == 0);
+            Fds::mark(&mut self.fds.changes, slot, fd, 0);
+            return Ok(());
+        }
         let index = self.watcher(key)?;
         self.stop_index(index);
         Ok(())
@@ -209,6 +252,7 @@ impl<T: Copy> Loop<T> {
     }
 
     /// Cancels a one-shot wait; None when it was delivered or cancelled before.
+    #[inline]
     pub fn cancel(&mut self, key: Key) -> Option<T> {
         let index = self.slab.find(key)?;
         if self.slab[index].has(ONE_SHOT) {
@@ -241,7 +285,7 @@ impl<T: Copy> Loop<T> {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     pub(crate) fn clear_index(&mut self, index: u32) -> Events {
         let entry = &mut self.slab[index];
         match std::mem::take(&mut entry.pending) {
@@ -273,6 +317,7 @@ impl<T: Copy> Loop<T> {
         self.slab.remove(index).map(|(_, data)| data)
     }
 
+    #[inline(never)]
     pub(crate) fn start_index(&mut self, index: u32) -> Result<()> {
         let entry = &mut self.slab[index];
         if entry.has(ACTIVE) {
@@ -281,19 +326,13 @@ impl<T: Copy> Loop<T> {
         if entry.pending == 0 {
             entry.priority = entry.priority.clamp(MIN_PRIORITY, MAX_PRIORITY);
         }
-        let priority = entry.priority;
         match entry.kind {
-            Kind::Vacant { .. } => return Err(Error::NoSuchKey),
             Kind::Io { .. } => self.start_io(index)?,
             Kind::Timer { remaining_ns, .. } => {
                 self.timers
                     .push(index, self.now.monotonic_ns.saturating_add(remaining_ns));
             }
-            Kind::Periodic(_) => self.start_periodic(index)?,
-            Kind::Child(_) => self.start_child(index)?,
-            Kind::Stat(_) => self.start_stat(index)?,
-            Kind::Signal { signum, .. } => self.start_signal(index, signum)?,
-            Kind::Grouped { .. } | Kind::Async { .. } => self.join_group(index, priority),
+            _ => self.start_other(index)?,
         }
         let entry = &mut self.slab[index];
         entry.flags |= ACTIVE;
@@ -303,8 +342,26 @@ impl<T: Copy> Loop<T> {
         Ok(())
     }
 
+    #[inline(never)]
+    fn start_other(&mut self, index: u32) -> Result<()> {
+        let entry = &self.slab[index];
+        let priority = entry.priority;
+        match entry.kind {
+            Kind::Vacant { .. } | Kind::Io { .. } | Kind::Timer { .. } => return Err(Error::NoSuchKey),
+            Kind::Periodic(_) => self.start_periodic(index)?,
+            Kind::Child(_) => self.start_child(index)?,
+            Kind::Stat(_) => self.start_stat(index)?,
+            Kind::Signal { signum, .. } => self.start_signal(index, signum)?,
+            Kind::Grouped { .. } | Kind::Async { .. } => self.join_group(index, priority),
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
     pub(crate) fn stop_index(&mut self, index: u32) {
-        self.clear_index(index);
+        if self.slab[index].pending != 0 {
+            self.clear_index(index);
+        }
         let entry = &mut self.slab[index];
         if !entry.has(ACTIVE) {
             return;
@@ -314,7 +371,6 @@ impl<T: Copy> Loop<T> {
             self.active -= 1;
         }
         match &mut entry.kind {
-            Kind::Vacant { .. } => {}
             Kind::Io { .. } => {
                 if entry.flags & ONE_SHOT != 0 {
                     self.timers.remove(index);
@@ -326,6 +382,14 @@ impl<T: Copy> Loop<T> {
                     *remaining_ns = at.saturating_sub(self.now.monotonic_ns);
                 }
             }
+            _ => self.stop_other(index),
+        }
+    }
+
+    #[inline(never)]
+    fn stop_other(&mut self, index: u32) {
+        match &self.slab[index].kind {
+            Kind::Vacant { .. } | Kind::Io { .. } | Kind::Timer { .. } => {}
             Kind::Periodic(_) => {
                 self.periodics.remove(index);
             }

@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::epoll::{CreateFlags, create};
 
-use super::{Applied, Change, EDGE, READ, Report, SharedFd, SignalMask, WAKER_FD, WRITE, Waker, last_errno, timespec};
+use super::{
+    Applied, Change, EDGE, READ, Report, Reports, SharedFd, SignalMask, WAKER_FD, WRITE, Waker, last_errno, timespec,
+};
 use crate::Result;
 
 const WAKER_DATA: u64 = u64::MAX;
@@ -25,7 +27,7 @@ static NO_NANOSECONDS: AtomicBool = AtomicBool::new(false);
 pub(crate) struct Epoll {
     fd: SharedFd,
     /// The sleeper while nobody has it.
-    resting: Option<EpollSleeper>,
+    resting: Option<Box<EpollSleeper>>,
 }
 
 impl Epoll {
@@ -112,17 +114,27 @@ impl Epoll {
         self.control(operation, fd, wanted, generation).is_ok()
     }
 
-    pub(crate) fn sleeper(&mut self) -> EpollSleeper {
-        self.resting.take().unwrap_or_else(|| EpollSleeper {
+    #[inline]
+    pub(crate) fn sleeper(&mut self) -> Box<EpollSleeper> {
+        match self.resting.take() {
+            Some(sleeper) => sleeper,
+            None => self.new_sleeper(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn new_sleeper(&self) -> Box<EpollSleeper> {
+        Box::new(EpollSleeper {
             fd: self.fd.clone(),
             events: Vec::with_capacity(FIRST_EVENTS),
         })
     }
 
-    pub(crate) fn recycle(&mut self, mut sleeper: EpollSleeper) {
-        let full = sleeper.events.len() == sleeper.events.capacity();
-        sleeper.events.clear();
-        if full {
+    #[inline]
+    pub(crate) fn recycle(&mut self, mut sleeper: Box<EpollSleeper>) {
+        if sleeper.events.len() == sleeper.events.capacity() {
+            sleeper.events.clear();
             sleeper.events.reserve(sleeper.events.capacity() * 2);
         }
         // It may have been away while the epoll was made anew.
@@ -174,6 +186,7 @@ impl EpollSleeper {
     pub(crate) fn wait(&mut self, timeout_ns: Option<i64>, mask: Option<&SignalMask>) -> std::result::Result<(), i32> {
         self.events.clear();
         let outcome = match timeout_ns {
+            Some(0) => self.look(),
             Some(ns) if ns > 0 && !NO_NANOSECONDS.load(Ordering::Relaxed) => match self.wait_ns(ns, mask) {
                 Err(libc::ENOSYS) => {
                     NO_NANOSECONDS.store(true, Ordering::Relaxed);
@@ -187,6 +200,18 @@ impl EpollSleeper {
         // SAFETY: the kernel has written `count` events, which is at most the capacity it was told.
         unsafe { self.events.set_len(count.min(self.events.capacity())) };
         Ok(())
+    }
+
+    /// Without waiting.
+    #[inline]
+    fn look(&mut self) -> std::result::Result<usize, i32> {
+        // SAFETY: the kernel writes at most `capacity` events into the buffer's spare room.
+        let outcome = unsafe { libc::epoll_wait(self.fd.as_raw_fd(), self.events.as_mut_ptr(), self.room(), 0) };
+        if outcome < 0 {
+            Err(last_errno())
+        } else {
+            Ok(outcome as usize)
+        }
     }
 
     fn wait_ns(&mut self, timeout_ns: i64, mask: Option<&SignalMask>) -> std::result::Result<usize, i32> {
@@ -240,12 +265,16 @@ impl EpollSleeper {
     fn room(&self) -> i32 {
         self.events.capacity().min(i32::MAX as usize) as i32
     }
+}
 
-    pub(crate) fn len(&self) -> usize {
+impl Reports for EpollSleeper {
+    #[inline]
+    fn len(&self) -> usize {
         self.events.len()
     }
 
-    pub(crate) fn report(&self, place: usize) -> Option<Report> {
+    #[inline]
+    fn report(&self, place: usize) -> Option<Report> {
         let event = self.events.get(place)?;
         let (bits, data) = (event.events as i32, event.u64);
         if data == WAKER_DATA {

@@ -9,7 +9,9 @@
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
-use super::{Applied, Change, EDGE, READ, Report, SharedFd, SignalMask, WAKER_FD, WRITE, Waker, last_errno, timespec};
+use super::{
+    Applied, Change, EDGE, READ, Report, Reports, SharedFd, SignalMask, WAKER_FD, WRITE, Waker, last_errno, timespec,
+};
 use crate::{Error, Result};
 
 const FIRST_EVENTS: usize = 64;
@@ -19,7 +21,7 @@ pub(crate) struct Kqueue {
     /// A kqueue is not inherited by a forked child: there its number means nothing, or something else.
     process: u32,
     waker: RawFd,
-    events: Vec<libc::kevent>,
+    spare: Option<Box<KqueueSleeper>>,
 }
 
 impl Kqueue {
@@ -28,7 +30,7 @@ impl Kqueue {
             fd: None,
             process: 0,
             waker: waker.fd(),
-            events: Vec::new(),
+            spare: None,
         };
         kqueue.recreate(waker)?;
         Ok(kqueue)
@@ -51,6 +53,7 @@ impl Kqueue {
         // SAFETY: just opened, and nobody else's.
         let fresh = unsafe { OwnedFd::from_raw_fd(fd) };
         rustix::io::fcntl_setfd(&fresh, rustix::io::FdFlags::CLOEXEC)?;
+        self.spare = None;
         let old = self.fd.replace(Arc::new(fresh));
         if self.process != std::process::id()
             && let Some(old) = old.and_then(Arc::into_inner)
@@ -119,24 +122,26 @@ impl Kqueue {
         if outcome < 0 { Err(last_errno()) } else { Ok(()) }
     }
 
-    pub(crate) fn sleeper(&mut self) -> KqueueSleeper {
-        let mut events = std::mem::take(&mut self.events);
-        if events.is_empty() {
-            events.resize(FIRST_EVENTS, blank());
-        }
-        KqueueSleeper {
-            fd: self.fd.clone(),
-            waker: self.waker,
-            events,
-            count: 0,
-        }
+    pub(crate) fn sleeper(&mut self) -> Box<KqueueSleeper> {
+        self.spare.take().unwrap_or_else(|| {
+            Box::new(KqueueSleeper {
+                fd: self.fd.clone(),
+                waker: self.waker,
+                events: vec![blank(); FIRST_EVENTS],
+                count: 0,
+            })
+        })
     }
 
-    pub(crate) fn recycle(&mut self, mut sleeper: KqueueSleeper) {
+    pub(crate) fn recycle(&mut self, mut sleeper: Box<KqueueSleeper>) {
         if sleeper.count == sleeper.events.len() {
             sleeper.events.resize(sleeper.count * 2, blank());
         }
-        self.events = sleeper.events;
+        // It may have been away while the kqueue was made anew.
+        let same = matches!((&sleeper.fd, &self.fd), (Some(its), Some(ours)) if Arc::ptr_eq(its, ours));
+        if same && sleeper.waker == self.waker {
+            self.spare = Some(sleeper);
+        }
     }
 }
 
@@ -192,12 +197,14 @@ impl KqueueSleeper {
         self.count = count as usize;
         Ok(())
     }
+}
 
-    pub(crate) fn len(&self) -> usize {
+impl Reports for KqueueSleeper {
+    fn len(&self) -> usize {
         self.count
     }
 
-    pub(crate) fn report(&self, place: usize) -> Option<Report> {
+    fn report(&self, place: usize) -> Option<Report> {
         let event = self.events[..self.count].get(place)?;
         let fd = event.ident as i32;
         let direction = if event.filter == libc::EVFILT_WRITE as _ {

@@ -105,12 +105,20 @@ pub(crate) enum Backend {
     Scripted(Scripted),
 }
 
-/// What waits: owned, sendable, knows nothing of the loop.
+/// What waits: owned, sendable, knows nothing of the loop. Boxed, because it is handed from one to the next several times
+/// in each iteration; the box is used again.
 pub(crate) enum Sleeper {
-    Queue(QueueSleeper),
-    Poll(poll::PollSleeper),
-    Select(select::SelectSleeper),
-    Scripted(scripted::ScriptedSleeper),
+    Queue(Box<QueueSleeper>),
+    Poll(Box<poll::PollSleeper>),
+    Select(Box<select::SelectSleeper>),
+    Scripted(Box<scripted::ScriptedSleeper>),
+}
+
+/// What a wait brought.
+pub(crate) trait Reports {
+    fn len(&self) -> usize;
+    /// The report at a place below `len`, unless there is none.
+    fn report(&self, place: usize) -> Option<Report>;
 }
 
 impl Backend {
@@ -221,6 +229,7 @@ impl Backend {
         }
     }
 
+    #[inline]
     pub(crate) fn sleeper(&mut self) -> Sleeper {
         match self {
             Backend::Queue(queue) => Sleeper::Queue(queue.sleeper()),
@@ -230,6 +239,7 @@ impl Backend {
         }
     }
 
+    #[inline]
     pub(crate) fn recycle(&mut self, sleeper: Sleeper) {
         match (self, sleeper) {
             (Backend::Queue(queue), Sleeper::Queue(sleeper)) => queue.recycle(sleeper),
@@ -243,6 +253,7 @@ impl Backend {
 
 impl Sleeper {
     /// Waits at most `timeout_ns` (0: looks; None: for ever) with `mask` as the signal mask.
+    #[inline]
     pub(crate) fn wait(&mut self, timeout_ns: Option<i64>, mask: Option<&SignalMask>) -> std::result::Result<(), i32> {
         match self {
             Sleeper::Queue(sleeper) => sleeper.wait(timeout_ns, mask),
@@ -258,15 +269,6 @@ impl Sleeper {
             Sleeper::Poll(sleeper) => sleeper.len(),
             Sleeper::Select(sleeper) => sleeper.len(),
             Sleeper::Scripted(sleeper) => sleeper.len(),
-        }
-    }
-
-    pub(crate) fn report(&self, place: usize) -> Option<Report> {
-        match self {
-            Sleeper::Queue(sleeper) => sleeper.report(place),
-            Sleeper::Poll(sleeper) => sleeper.report(place),
-            Sleeper::Select(sleeper) => sleeper.report(place),
-            Sleeper::Scripted(sleeper) => sleeper.report(place),
         }
     }
 }

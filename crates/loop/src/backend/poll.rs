@@ -3,7 +3,7 @@
 //! The list is an array without gaps; an fd's place in it is looked up by number. A sleeper takes a copy along, so that
 //! the list can change while it is away: poll reads the whole of it anyway.
 
-use super::{Applied, Change, READ, Report, SignalMask, WAKER_FD, WRITE, Waker, is_open};
+use super::{Applied, Change, READ, Report, Reports, SignalMask, WAKER_FD, WRITE, Waker, is_open};
 
 const ABSENT: u32 = u32::MAX;
 
@@ -12,7 +12,7 @@ pub(crate) struct Poll {
     list: Vec<libc::pollfd>,
     generations: Vec<u32>,
     places: Vec<u32>,
-    spare: PollSleeper,
+    spare: Option<Box<PollSleeper>>,
 }
 
 impl Poll {
@@ -21,7 +21,7 @@ impl Poll {
             list: Vec::new(),
             generations: Vec::new(),
             places: Vec::new(),
-            spare: PollSleeper::default(),
+            spare: None,
         };
         poll.recreate(waker);
         poll
@@ -103,15 +103,15 @@ impl Poll {
         }
     }
 
-    pub(crate) fn sleeper(&mut self) -> PollSleeper {
-        let mut sleeper = std::mem::take(&mut self.spare);
+    pub(crate) fn sleeper(&mut self) -> Box<PollSleeper> {
+        let mut sleeper = self.spare.take().unwrap_or_default();
         sleeper.list.clone_from(&self.list);
         sleeper.generations.clone_from(&self.generations);
         sleeper
     }
 
-    pub(crate) fn recycle(&mut self, sleeper: PollSleeper) {
-        self.spare = sleeper;
+    pub(crate) fn recycle(&mut self, sleeper: Box<PollSleeper>) {
+        self.spare = Some(sleeper);
     }
 }
 
@@ -139,12 +139,14 @@ impl PollSleeper {
         }
         Ok(())
     }
+}
 
-    pub(crate) fn len(&self) -> usize {
+impl Reports for PollSleeper {
+    fn len(&self) -> usize {
         self.ready.len()
     }
 
-    pub(crate) fn report(&self, number: usize) -> Option<Report> {
+    fn report(&self, number: usize) -> Option<Report> {
         let place = *self.ready.get(number)? as usize;
         let (entry, &generation) = (self.list.get(place)?, self.generations.get(place)?);
         let bits = entry.revents;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Applied, Change, EDGE, READ, Report, WRITE};
+use super::{Applied, Change, EDGE, READ, Report, Reports, WRITE};
 use crate::Events;
 use crate::clock::ManualClock;
 use crate::slab::mask;
@@ -197,15 +197,12 @@ impl Script {
 
 pub(crate) struct Scripted {
     script: Script,
-    spare: Vec<Report>,
+    spare: Option<Box<ScriptedSleeper>>,
 }
 
 impl Scripted {
     pub(crate) fn new(script: Script) -> Scripted {
-        Scripted {
-            script,
-            spare: Vec::new(),
-        }
+        Scripted { script, spare: None }
     }
 
     pub(crate) fn has_edges(&self) -> bool {
@@ -273,16 +270,17 @@ impl Scripted {
         self.script.world().registered.clear();
     }
 
-    pub(crate) fn sleeper(&mut self) -> ScriptedSleeper {
-        ScriptedSleeper {
-            script: self.script.clone(),
-            reports: std::mem::take(&mut self.spare),
-        }
+    pub(crate) fn sleeper(&mut self) -> Box<ScriptedSleeper> {
+        self.spare.take().unwrap_or_else(|| {
+            Box::new(ScriptedSleeper {
+                script: self.script.clone(),
+                reports: Vec::new(),
+            })
+        })
     }
 
-    pub(crate) fn recycle(&mut self, mut sleeper: ScriptedSleeper) {
-        sleeper.reports.clear();
-        self.spare = sleeper.reports;
+    pub(crate) fn recycle(&mut self, sleeper: Box<ScriptedSleeper>) {
+        self.spare = Some(sleeper);
     }
 }
 
@@ -321,12 +319,14 @@ impl ScriptedSleeper {
             }
         }
     }
+}
 
-    pub(crate) fn len(&self) -> usize {
+impl Reports for ScriptedSleeper {
+    fn len(&self) -> usize {
         self.reports.len()
     }
 
-    pub(crate) fn report(&self, place: usize) -> Option<Report> {
+    fn report(&self, place: usize) -> Option<Report> {
         self.reports.get(place).copied()
     }
 }

@@ -1,7 +1,9 @@
 //! select(2): what every system has (LV-B01). The sets are as long as the highest fd needs, not FD_SETSIZE bits.
 #![allow(unsafe_code)]
 
-use super::{Applied, Change, READ, Report, SignalMask, WAKER_FD, WRITE, Waker, is_open, last_errno, timespec};
+use super::{
+    Applied, Change, READ, Report, Reports, SignalMask, WAKER_FD, WRITE, Waker, is_open, last_errno, timespec,
+};
 
 type Word = libc::c_ulong;
 const WORD_BITS: usize = Word::BITS as usize;
@@ -26,7 +28,7 @@ pub(crate) struct Select {
     write: Bits,
     generations: Vec<u32>,
     waker: i32,
-    spare: SelectSleeper,
+    spare: Option<Box<SelectSleeper>>,
 }
 
 impl Select {
@@ -36,7 +38,7 @@ impl Select {
             write: Bits::default(),
             generations: Vec::new(),
             waker: waker.fd(),
-            spare: SelectSleeper::default(),
+            spare: None,
         };
         select.recreate(waker);
         select
@@ -83,8 +85,8 @@ impl Select {
         self.generations[fd as usize] = generation;
     }
 
-    pub(crate) fn sleeper(&mut self) -> SelectSleeper {
-        let mut sleeper = std::mem::take(&mut self.spare);
+    pub(crate) fn sleeper(&mut self) -> Box<SelectSleeper> {
+        let mut sleeper = self.spare.take().unwrap_or_default();
         sleeper.read.0.clone_from(&self.read.0);
         sleeper.write.0.clone_from(&self.write.0);
         sleeper.generations.clone_from(&self.generations);
@@ -92,8 +94,8 @@ impl Select {
         sleeper
     }
 
-    pub(crate) fn recycle(&mut self, sleeper: SelectSleeper) {
-        self.spare = sleeper;
+    pub(crate) fn recycle(&mut self, sleeper: Box<SelectSleeper>) {
+        self.spare = Some(sleeper);
     }
 }
 
@@ -166,12 +168,14 @@ impl SelectSleeper {
             }
         }
     }
+}
 
-    pub(crate) fn len(&self) -> usize {
+impl Reports for SelectSleeper {
+    fn len(&self) -> usize {
         self.reports.len()
     }
 
-    pub(crate) fn report(&self, number: usize) -> Option<Report> {
+    fn report(&self, number: usize) -> Option<Report> {
         self.reports.get(number).copied()
     }
 }
