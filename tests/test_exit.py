@@ -384,8 +384,8 @@ HARMLESS = """
     PyUnicode_InternFromString PyUnicode_InternInPlace PyWeakref_GetObject PyWeakref_GetRef Py_IsFinalizing
     PyUnstable_InterpreterFrame_GetCode PyUnstable_InterpreterFrame_GetLasti PyUnstable_InterpreterFrame_GetLine
     Py_IsInitialized _PyBytes_Resize _Py_CheckFunctionResult _Py_IsFinalizing PyErr_FormatV PyUnicode_FromFormatV
-    Py_VaBuildValue _Py_VaBuildValue_SizeT
-"""  # those of the last line are called by the guards alone
+    Py_VaBuildValue _Py_VaBuildValue_SizeT PyVectorcall_Call
+"""  # those of the last two lines are called by the guards alone, and the very last by Python alone
 
 
 @pytest.mark.skipif(

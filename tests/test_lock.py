@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
+import inspect
 import pickle
 import random
 import sys
 import threading
 import time
+import types
 import weakref
 
 import pytest
@@ -36,6 +39,69 @@ def test_counting(make):
     with semaphore as nothing:
         assert (nothing, semaphore.counter) == (None, 0)
     assert semaphore.counter == 1
+
+
+def test_a_with_statement_and_the_methods_it_calls():
+    semaphore = Semaphore()
+    for name in ("__enter__", "__exit__"):
+        # Whoever looks sees the ordinary methods, as of any class.
+        assert type(getattr(semaphore, name)) is types.BuiltinMethodType
+        assert type(getattr(Semaphore, name)) is types.MethodDescriptorType
+        assert inspect.isroutine(vars(Semaphore)[name])
+        assert repr(vars(Semaphore)[name]) == repr(getattr(Semaphore, name))
+        with pytest.raises(TypeError):
+            type(vars(Semaphore)[name]).__get__(vars(Semaphore)[name], 5, int)
+    enter, leave = semaphore.__enter__, semaphore.__exit__
+    enter()
+    assert semaphore.counter == 0
+    leave(None, None, None)
+    assert semaphore.counter == 1
+    with pytest.raises(KeyError, match="inside"), semaphore:
+        raise KeyError("inside")
+    assert semaphore.counter == 1
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(semaphore)
+        assert semaphore.counter == 0
+    assert semaphore.counter == 1
+
+
+def test_a_with_statement_keeps_what_it_is_for_and_no_longer():
+    def last_reference():
+        with Semaphore():
+            gc.collect()
+
+    last_reference()
+
+    class Own(Semaphore):
+        def __enter__(self):
+            seen.append("in")
+            return super().__enter__()
+
+        def __exit__(self, *error):
+            seen.append(error)
+            return super().__exit__(*error)
+
+    seen: list[object] = []
+    own = Own()
+    reference = weakref.ref(own)
+    with own:
+        assert own.counter == 0
+    assert (own.counter, seen) == (1, ["in", (None, None, None)])
+    del own
+    assert reference() is None
+
+
+def test_a_with_statement_that_waits_can_be_killed():
+    semaphore = Semaphore(0)
+
+    def wait():
+        with semaphore:
+            raise AssertionError
+
+    waiting = verdigris.spawn(wait)
+    verdigris.sleep(0)
+    waiting.kill()
+    assert (waiting.successful(), semaphore.counter, semaphore.linkcount()) == (True, 0, 0)
 
 
 def test_arguments():

@@ -13,6 +13,8 @@
  * A generator that was running there has its frame inside the generator object, with a pointer to its caller's frame: that is cut.
  * From 3.15 on the references that the frames hold are dropped, too.
  *
+ * A `with` (`in_with`). What begins it is asked for by the instruction alone (with_statement.rs).
+ *
  * A spawn (`note`). Where a greenlet is made is written down as code objects and offsets, of the running thread's frames; a frame object
  * for each, which the public interface makes, would cost more than the spawn.
  *
@@ -34,6 +36,7 @@
 
 #ifdef HAS_FRAMES
 #  include <internal/pycore_frame.h>
+#  include <opcode.h>
 #  if PY_VERSION_HEX >= 0x030E0000
 #    include <internal/pycore_interpframe_structs.h>
 #    include <internal/pycore_interpframe.h>
@@ -175,6 +178,32 @@ verdigris_frames_note(PyThreadState *tstate, PyObject **codes, int *offsets, int
     Py_XDECREF(frame);
 #endif
     return count;
+}
+
+/* Whether the running Python frame is at the instruction that begins a `with`. Before 3.14. */
+int
+verdigris_frames_in_with(void)
+{
+#if defined(HAS_FRAMES) && PY_VERSION_HEX < 0x030E0000
+    PyThreadState *tstate = PyThreadState_Get();
+#  if PY_VERSION_HEX < 0x030D0000
+    struct _PyInterpreterFrame *frame = tstate->cframe->current_frame;
+#  else
+    struct _PyInterpreterFrame *frame = tstate->current_frame;
+#  endif
+    if (frame == NULL || !is_python_frame(frame)) {
+        return 0;
+    }
+#  if PY_VERSION_HEX < 0x030C0000
+    return _Py_OPCODE(*frame->prev_instr) == BEFORE_WITH;
+#  elif PY_VERSION_HEX < 0x030D0000
+    return frame->prev_instr->op.code == BEFORE_WITH;
+#  else
+    return frame->instr_ptr->op.code == BEFORE_WITH;
+#  endif
+#else
+    return 0;
+#endif
 }
 
 /* Most frames that `print` shows, from the innermost and from the outermost. A recursion is the same in between. */

@@ -25,6 +25,8 @@ mod spin;
 mod threadpool;
 mod tstate;
 mod usual;
+#[cfg(not(Py_3_14))]
+mod with_statement;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 
 use super::linkable::Linkable;
 use super::queue::SimpleQueueObject;
 use super::semaphore::{BoundedSemaphoreObject, SemaphoreObject};
 use super::thread_lock::{self, LockObject};
-use crate::usual::{Front, Object, Unusual, fields, none};
+use crate::usual::{Fast, Front, NoArguments, Object, Unusual, fields, none};
 
 static ENTER: Unusual = Unusual::new();
 static EXIT: Unusual = Unusual::new();
@@ -32,16 +33,30 @@ pub(super) fn install(py: Python<'_>) -> PyResult<()> {
     BOUNDED.store(py.get_type::<BoundedSemaphoreObject>().as_type_ptr(), Ordering::Relaxed);
     ENTER.install(&semaphore, c"__enter__", Front::NoArguments(enter))?;
     EXIT.install(&semaphore, c"__exit__", Front::Fast(exit))?;
+    install_with(&semaphore, enter, exit)?;
     ACQUIRE.install(&semaphore, c"acquire", Front::Fast(acquire))?;
     RELEASE.install(&semaphore, c"release", Front::NoArguments(release))?;
     let lock = py.get_type::<LockObject>();
     LOCK_ENTER.install(&lock, c"__enter__", Front::NoArguments(lock_enter))?;
     LOCK_EXIT.install(&lock, c"__exit__", Front::Fast(lock_exit))?;
+    install_with(&lock, lock_enter, lock_exit)?;
     LOCK_ACQUIRE.install(&lock, c"acquire", Front::Fast(lock_acquire))?;
     LOCK_RELEASE.install(&lock, c"release", Front::NoArguments(lock_release))?;
     let queue = py.get_type::<SimpleQueueObject>();
     PUT.install(&queue, c"put", Front::Fast(put))?;
     GET.install(&queue, c"get", Front::Fast(get))
+}
+
+/// Has a `with` call what is in front of the two methods.
+fn install_with(class: &Bound<'_, PyType>, enter: NoArguments, exit: Fast) -> PyResult<()> {
+    #[cfg(not(Py_3_14))]
+    {
+        crate::with_statement::install(class, c"__enter__", Front::NoArguments(enter))?;
+        crate::with_statement::install(class, c"__exit__", Front::Fast(exit))?;
+    }
+    #[cfg(Py_3_14)]
+    let _ = (class, enter, exit);
+    Ok(())
 }
 
 /// Whether a `with` may call what is here: the class is none of a program's.
