@@ -2,6 +2,11 @@
 //!
 //! OpenSSL works on a descriptor that does not block; where it says that it wants to read or to
 //! write, the greenlet waits for that and the call is made again.
+//!
+//! It says so by an exception, which costs more than to decrypt a short message. So where a read had to wait and the next one
+//! is likely to, too, the kernel is asked first whether anything has come.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::{PyReferenceError, PyTimeoutError};
 use pyo3::intern;
@@ -10,6 +15,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyTuple, PyWeakrefReference};
 
 use super::object::Socket;
+use super::patience::Patience;
 use super::wait::Direction;
 
 /// What a TLS socket has as its `_sslobj`.
@@ -18,6 +24,8 @@ pub(super) struct TlsChannel {
     native: Py<PyAny>,
     /// Weak, because the socket owns the channel.
     socket: Py<PyWeakrefReference>,
+    /// Whether the last read had to wait, and then brought something.
+    waits_to_read: AtomicBool,
 }
 
 #[pymethods]
@@ -27,25 +35,35 @@ impl TlsChannel {
         Ok(TlsChannel {
             native,
             socket: PyWeakrefReference::new(socket)?.unbind(),
+            waits_to_read: AtomicBool::new(false),
         })
     }
 
     #[pyo3(signature = (*args))]
     fn read<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
-        self.until_done(py, intern!(py, "read"), args)
+        let method = intern!(py, "read");
+        let mut patience = None;
+        if self.waits_to_read.load(Ordering::Relaxed) && !self.may_read(py)? {
+            self.wait(py, Direction::Read, &mut patience, method)?;
+        }
+        let result = self.until_done(py, method, args, &mut patience)?;
+        // At the end of the stream reading does not wait, whatever the kernel says.
+        self.waits_to_read
+            .store(patience.is_some() && result.is_truthy()?, Ordering::Relaxed);
+        Ok(result)
     }
 
     fn write<'py>(&self, py: Python<'py>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.until_done(py, intern!(py, "write"), &(data,).into_pyobject(py)?)
+        self.until_done(py, intern!(py, "write"), &(data,).into_pyobject(py)?, &mut None)
     }
 
     fn do_handshake<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.until_done(py, intern!(py, "do_handshake"), &PyTuple::empty(py))
+        self.until_done(py, intern!(py, "do_handshake"), &PyTuple::empty(py), &mut None)
     }
 
     /// Ends the TLS session; returns the socket, on which plain bytes may follow.
     fn shutdown<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.until_done(py, intern!(py, "shutdown"), &PyTuple::empty(py))?;
+        self.until_done(py, intern!(py, "shutdown"), &PyTuple::empty(py), &mut None)?;
         Ok(self.socket(py)?.into_any())
     }
 
@@ -99,9 +117,9 @@ impl TlsChannel {
         py: Python<'py>,
         method: &Bound<'py, PyString>,
         arguments: &Bound<'py, PyTuple>,
+        patience: &mut Option<Patience>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let native = self.native.bind(py);
-        let mut patience = None;
         loop {
             let error = match native.call_method1(method, arguments) {
                 Ok(result) => return Ok(result),
@@ -110,17 +128,48 @@ impl TlsChannel {
             let Some(direction) = wanted(py, &error)? else {
                 return Err(error);
             };
-            let socket = self.socket(py)?;
-            let socket = socket.get();
-            let patience = patience.get_or_insert_with(|| socket.patience());
-            if patience.is_none() {
+            if self.socket(py)?.get().patience().is_none() {
                 return Err(error);
             }
-            socket.mark_unready(direction);
-            socket
-                .wait(py, direction, patience)
-                .map_err(|error| name_the_operation(py, error, method))?;
+            self.wait(py, direction, patience, method)?;
         }
+    }
+
+    /// Waits, after OpenSSL or the kernel has said "not now".
+    fn wait(
+        &self,
+        py: Python<'_>,
+        direction: Direction,
+        patience: &mut Option<Patience>,
+        method: &Bound<'_, PyString>,
+    ) -> PyResult<()> {
+        let socket = self.socket(py)?;
+        let socket = socket.get();
+        let patience = patience.get_or_insert_with(|| socket.patience());
+        socket.mark_unready(direction);
+        socket
+            .wait(py, direction, patience)
+            .map_err(|error| name_the_operation(py, error, method))
+    }
+
+    /// Whether a read may do anything but wait: something has been decrypted, or the kernel has bytes, an end or an error. True
+    /// for one that is never to wait, too.
+    fn may_read(&self, py: Python<'_>) -> PyResult<bool> {
+        let socket = self.socket(py)?;
+        let socket = socket.get();
+        if socket.patience().is_none() || socket.descriptor() < 0 {
+            return Ok(true);
+        }
+        if self.native.bind(py).call_method0(intern!(py, "pending"))?.is_truthy()? {
+            return Ok(true);
+        }
+        let mut asked = libc::pollfd {
+            fd: socket.descriptor(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one entry, ours, and no time to wait.
+        Ok(unsafe { libc::poll(&mut asked, 1, 0) } != 0)
     }
 }
 
