@@ -88,6 +88,8 @@ foreign: build $(VENV)-foreign/.ready  ## gevent's examples, and geventhttpclien
 	@$(VENV)-foreign/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/*.whl
 	@$(VENV)-foreign/bin/python tests/foreign.py --folder $(TARGET)/foreign
 
+LIBEV_HEADER := $(firstword $(wildcard /usr/include/ev.h /usr/include/libev/ev.h /usr/local/include/ev.h))
+
 # The figures of crates/loop/BENCHMARKS.md: make bench-loop BENCH_FLAGS="--instructions --write crates/loop/BENCHMARKS.md" (valgrind)
 bench-loop:  ## the event loop alternately with C libev, which must be installed (libev-dev) (BENCH_FLAGS="--rounds 5 timers")
 	@CARGO_TARGET_DIR=$(TARGET)/libev cargo run --quiet --release --manifest-path benchmarks/libev/Cargo.toml -- $(BENCH_FLAGS)
@@ -106,8 +108,11 @@ stress: build  ## random programs for SECONDS, until one fails: threads, fork, c
 
 lint: build  ## formatting, clippy, ruff, mypy, stubs against the binary
 	cargo fmt --all --check
-	cargo fmt --manifest-path benchmarks/load/Cargo.toml --check
+	cargo fmt --manifest-path $(LOAD_SOURCE) --check
+	cargo fmt --manifest-path benchmarks/libev/Cargo.toml --check
 	$(FOR_PYTHON) cargo clippy --quiet --workspace --all-targets -- --deny warnings
+	CARGO_TARGET_DIR=$(TARGET)/load cargo clippy --quiet --manifest-path $(LOAD_SOURCE) -- --deny warnings
+	$(if $(LIBEV_HEADER),CARGO_TARGET_DIR=$(TARGET)/libev cargo clippy --quiet --manifest-path benchmarks/libev/Cargo.toml -- --deny warnings,@echo "not linted: benchmarks/libev, for want of libev's header")
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -115,7 +120,8 @@ lint: build  ## formatting, clippy, ruff, mypy, stubs against the binary
 
 format: $(VENV)/.ready  ## put the source in the project's shape
 	cargo fmt --all
-	cargo fmt --manifest-path benchmarks/load/Cargo.toml
+	cargo fmt --manifest-path $(LOAD_SOURCE)
+	cargo fmt --manifest-path benchmarks/libev/Cargo.toml
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
