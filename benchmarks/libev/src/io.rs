@@ -17,7 +17,8 @@ const ITERATIONS: usize = 50_000;
 
 pub(crate) fn run(options: &Options, table: &mut Table) {
     type Act<S> = fn(&mut Watchers<S>) -> Taken;
-    let cases: [(&str, Act<Theirs<Nothing>>, Act<Ours<Nothing>>); 4] = [
+    type Pair = (&'static str, Act<Theirs<Nothing>>, Act<Ours<Nothing>>);
+    let cases: [Pair; 4] = [
         ("io: stop and start", Watchers::stop_and_start, Watchers::stop_and_start),
         (
             "io: start, look, stop, look",

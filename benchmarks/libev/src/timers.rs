@@ -15,7 +15,8 @@ const LEAST: usize = 100_000;
 
 pub(crate) fn run(options: &Options, table: &mut Table) {
     type Act<S> = fn(&mut Timers<S, <S as Side<Nothing>>::Time>) -> Taken;
-    let cases: [(&str, Act<Theirs<Nothing>>, Act<Ours<Nothing>>); 5] = [
+    type Pair = (&'static str, Act<Theirs<Nothing>>, Act<Ours<Nothing>>);
+    let cases: [Pair; 5] = [
         ("insert", Timers::insert, Timers::insert),
         ("cancel one, insert one", Timers::exchange, Timers::exchange),
         ("again", Timers::again, Timers::again),
