@@ -82,7 +82,7 @@ loom:  ## the cross-thread wake-up of the loop in every interleaving
 miri:  ## the loop's parts without system calls under Miri (a nightly toolchain with miri and rust-src)
 	@MIRIFLAGS=-Zmiri-disable-isolation CARGO_TARGET_DIR=$(TARGET)/miri cargo +nightly miri test --package verdigris-loop --lib -- --skip behaves_like
 
-foreign: build $(VENV)-foreign/.ready  ## gevent's examples, and geventhttpclient's and gipc's own tests, on verdigris, from a wheel of it
+foreign: build $(VENV)-foreign/.ready  ## gevent's examples, geventhttpclient's, gipc's and SQLAlchemy's own tests, and Playwright, on verdigris, from a wheel of it
 	@rm -rf $(WHEELS)
 	@$(FOR_PYTHON) $(BIN)/maturin build --quiet --profile $(PROFILE) --interpreter $(BIN)/python --out $(WHEELS)
 	@$(VENV)-foreign/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/*.whl
