@@ -56,6 +56,19 @@ impl<T> Line<T> {
         first
     }
 
+    /// Puts all of `other`, which is left empty, in front of all that is here.
+    pub(super) fn prepend(&mut self, other: &mut Self) {
+        let Some(first) = other.first.take() else {
+            return;
+        };
+        if let Some(own) = self.first.replace(first) {
+            self.rest.push_front(own);
+        }
+        while let Some(element) = other.rest.pop_back() {
+            self.rest.push_front(element);
+        }
+    }
+
     /// Takes the first element out that is `wanted`.
     pub(super) fn remove(&mut self, wanted: impl FnMut(&T) -> bool) -> Option<T> {
         let place = self.iter().position(wanted)?;

@@ -96,6 +96,21 @@ impl Links {
         self.queue().pop_front()
     }
 
+    /// Puts those of `other` in front of all that are here.
+    pub(crate) fn prepend(&self, other: &Links) {
+        let (here, there) = (self.queue(), other.queue());
+        if here.is_empty() {
+            std::mem::swap(here, there);
+        } else {
+            here.prepend(there);
+        }
+    }
+
+    /// Whether all links are so.
+    pub(crate) fn all(&self, so: impl FnMut(&Link) -> bool) -> bool {
+        self.queue().iter().all(so)
+    }
+
     /// Takes every link out.
     pub(crate) fn take_all(&self) -> Line<Link> {
         std::mem::take(self.queue())

@@ -11,7 +11,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::notifier::{End, Ended, Notifier};
-use crate::hub::{self, Collector, HubObject, Link, Links, LoopObject, Outcome, Place, Told};
+use crate::hub::{self, Collector, HubObject, Link, Links, LoopObject, Outcome, Place, Ticket, Told};
 
 /// What a class does its own way.
 pub(super) struct Kind {
@@ -93,12 +93,20 @@ impl Linkable {
         }
         let py = slf.py();
         let home = this.notifier.hub(py).and_then(|hub| hub.get().native_loop(py).ok());
-        for link in this.links.take_all() {
-            match link {
-                Link::Thread(thread) => thread.wake(),
-                // Another thread's greenlet is its own loop's affair: it need not wait for ours.
-                Link::Wake(ticket) if !home.as_ref().is_some_and(|home| ticket.home().is(home)) => ticket.wake(py)?,
-                _ => this.links.push(link),
+        let is_ours = |ticket: &Ticket| home.as_ref().is_some_and(|home| ticket.home().is(home));
+        let waits = |link: &Link| match link {
+            Link::Thread(_) => false,
+            Link::Wake(ticket) => is_ours(ticket),
+            _ => true,
+        };
+        if !this.links.all(waits) {
+            for link in this.links.take_all() {
+                match link {
+                    Link::Thread(thread) => thread.wake(),
+                    // Another thread's greenlet is its own loop's affair: it need not wait for ours.
+                    Link::Wake(ticket) if !is_ours(&ticket) => ticket.wake(py)?,
+                    _ => this.links.push(link),
+                }
             }
         }
         if this.links.is_empty() {
@@ -114,12 +122,7 @@ impl Linkable {
         if !this.telling.replace(true) {
             this.told_anew.set(false);
             // Who waited since it was set, although it was, comes after those who were linked.
-            let late = this.due.take_all();
-            this.links
-                .take_all()
-                .into_iter()
-                .chain(late)
-                .for_each(|link| this.due.push(link));
+            this.due.prepend(&this.links);
         }
         while let Some(link) = this.due.pop() {
             match this.due.tell(home.get(), slf.as_any(), link, place) {
