@@ -61,7 +61,7 @@ build: $(VENV)/.ready  ## the extension module, installed editable into the virt
 	@echo "» building for Python $(TAG), profile $(PROFILE)"
 	@$(FOR_PYTHON) $(BIN)/maturin develop --profile $(PROFILE)
 
-bench: build $(VENV)-peers/.ready $(LOAD)  ## benchmarks, alternately with gevent, uvloop and others; writes docs/performance.md (BENCH_FLAGS="--quick")
+bench: build $(VENV)-peers/.ready $(LOAD)  ## benchmarks, alternately with gevent, uvloop and others; writes docs/performance*.md (BENCH_FLAGS="--quick")
 	@$(BIN)/python benchmarks/run.py --peer $(VENV)-peers/bin/python --load $(LOAD) $(BENCH_FLAGS)
 
 # The load generator: a workspace of its own, because nothing but the benchmarks needs it.

@@ -1,7 +1,9 @@
-"""The report: tables for the terminal, and docs/performance.md with its charts.
+"""The report: tables for the terminal, and a page with charts for each Python: docs/performance.md for 3.11,
+docs/performance-3.13.md for 3.13. Each names the others that there are.
 
 Results are plain data, as they stand in results.json:
 
+    python    "3.11"
     machine   [[what, text], ...]
     rounds    how many
     micro     {case: {library: [nanoseconds per operation (or as the case says), a round each]}}
@@ -9,6 +11,7 @@ Results are plain data, as they stand in results.json:
     scaling   {"connections" (microseconds) | "sleepers" (nanoseconds): {library: {number: figure}}}
 """
 
+import re
 from statistics import median
 
 import chart
@@ -35,7 +38,10 @@ round by round, so that all see the same noise, and the median of {rounds} round
 what carries over to another is the ratios.
 
 {machine}
-"""
+{others}"""
+
+#: The Python whose page needs no number in its name.
+MAIN = "3.11"
 
 
 def micro_rows(results):
@@ -79,6 +85,12 @@ def tables(results):
         for case, row in rows:
             table.add_row(servers.CASES[case].title, *cells(row, libraries, divisor, style))
         yield table
+        if figure in COMPARED:
+            others = [library for library in libraries if library != OWN]
+            table = Table("", *others, title=COMPARED[figure].strip())
+            for case, row in ratio_rows(rows):
+                table.add_row(servers.CASES[case].title, *cells(row, others, 1, RATIO))
+            yield table
     for kind, (name, unit) in SCALING.items():
         if results["scaling"].get(kind):
             table = Table(title=name)
@@ -98,20 +110,47 @@ SCALING = {
 
 
 def write(results, folder):
-    """Writes performance.md and its charts into a folder."""
+    """Writes the page and its charts into a folder, and has the pages of other Pythons name it; where it is."""
     folder.mkdir(parents=True, exist_ok=True)
+    page = folder / f"performance{'' if results['python'] == MAIN else '-' + results['python']}.md"
     machine = "\n".join(f"- {what}: {text}" for what, text in results["machine"])
-    parts = [HEAD.format(rounds=results["rounds"], machine=machine)]
+    parts = [HEAD.format(rounds=results["rounds"], machine=machine, others=OTHERS + "\n")]
     if results["servers"]:
-        parts.append(servers_text(results, folder))
+        parts.append(servers_text(results, page))
     if results["scaling"]:
-        parts.append(scaling_text(results, folder))
+        parts.append(scaling_text(results, page))
     if results["micro"]:
         parts.append(micro_text(results))
-    (folder / "performance.md").write_text("\n".join(parts))
+    page.write_text("\n".join(parts))
+    link_pages(folder)
+    return page
 
 
-def servers_text(results, folder):
+#: How the line begins that names the other pages.
+OTHERS = "- other Pythons:"
+
+
+def link_pages(folder):
+    """Each page names the others."""
+    pages = {version_of(page): page for page in folder.glob("performance*.md")}
+    for own, page in pages.items():
+        named = [f"[{version}]({pages[version].name})" for version in sorted(pages, key=len) if version != own]
+        line = f"{OTHERS} {', '.join(named)}" if named else f"{OTHERS} none"
+        page.write_text(re.sub(f"^{OTHERS}.*$", line, page.read_text(), count=1, flags=re.MULTILINE))
+
+
+def version_of(page):
+    return page.stem.partition("-")[2] or MAIN
+
+
+def draw(page, name, svg):
+    """Writes a chart beside its page; the file's name."""
+    chart_file = page.with_name(f"{page.stem}-{name}.svg")
+    chart_file.write_text(svg)
+    return chart_file.name
+
+
+def servers_text(results, page):
     parts = [
         "## Whole servers\n",
         "The same program for verdigris, gevent and eventlet; for asyncio and uvloop one written with callbacks (protocols), and for uvloop",
@@ -121,8 +160,7 @@ def servers_text(results, folder):
     drawn = [(servers.CASES[case].title, row) for case, row in server_rows(results, "cpu_us") if case in DRAWN]
     if drawn:
         svg = chart.bars("Processor time of the server per request (less is better)", "µs", drawn)
-        (folder / "performance-servers.svg").write_text(svg)
-        parts.append("![Processor time of the server per request](performance-servers.svg)\n")
+        parts.append(f"![Processor time of the server per request]({draw(page, 'servers', svg)})\n")
     for figure, name, divisor, style in FIGURES:
         rows = list(server_rows(results, figure))
         if not rows:
@@ -133,10 +171,33 @@ def servers_text(results, folder):
         for case, row in rows:
             parts.append(f"| {servers.CASES[case].title} | {' | '.join(cells(row, libraries, divisor, style))} |")
         parts.append("")
+        if figure in COMPARED:
+            parts.append(COMPARED[figure])
+            others = [library for library in libraries if library != OWN]
+            parts.append(f"| | {' | '.join(others)} |\n|---|{'---:|' * len(others)}")
+            for case, row in ratio_rows(rows):
+                parts.append(f"| {servers.CASES[case].title} | {' | '.join(cells(row, others, 1, RATIO))} |")
+            parts.append("")
     return "\n".join(parts)
 
 
-def scaling_text(results, folder):
+OWN = "verdigris"
+RATIO = "{:.2f} x"
+#: The figures that are shown as ratios, too, and what is said above.
+COMPARED = {
+    "cpu_us": "The same as a ratio: processor time of verdigris, that of the other being 1 (less is better).\n",
+    "rate": "The same as a ratio: requests of verdigris, those of the other being 1 (more is better).\n",
+}
+
+
+def ratio_rows(rows):
+    """The same rows with what verdigris's figure is as a multiple of each other one."""
+    for case, row in rows:
+        if OWN in row:
+            yield case, {library: row[OWN] / theirs for library, theirs in row.items() if library != OWN and theirs}
+
+
+def scaling_text(results, page):
     parts = [
         "## What an event costs beside many that sleep\n",
         "The loop's cost must not grow with the number of connections or greenlets that do nothing.\n",
@@ -147,8 +208,7 @@ def scaling_text(results, folder):
             continue
         axis = "idle connections" if kind == "connections" else "sleeping greenlets"
         svg = chart.lines(name[0].upper() + name[1:], unit, axis, series)
-        (folder / f"performance-{kind}.svg").write_text(svg)
-        parts.append(f"![{name}](performance-{kind}.svg)\n")
+        parts.append(f"![{name}]({draw(page, kind, svg)})\n")
         found = numbers(series)
         parts.append(f"| {axis} | {' | '.join(series)} |\n|---:|{'---:|' * len(series)}")
         for number in found:

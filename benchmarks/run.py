@@ -3,8 +3,9 @@
     python benchmarks/run.py --peer PYTHON --load PROGRAM [--quick] [--kinds micro,servers,scaling] [--rounds N] [CASE ...]
 
 PYTHON is an interpreter of the same version that has the other libraries (requirements-peers.txt), PROGRAM is the load
-generator (`benchmarks/load`). Prints tables; a full run writes docs/performance.md and its charts, one of a part of it writes
-the same below target/bench. The results as they came are in target/bench/results.json; `--from` makes a report of such a file.
+generator (`benchmarks/load`). Prints tables; a full run writes a page with charts into docs (performance.md on Python 3.11,
+performance-3.13.md on 3.13, and so on), one of a part of it writes the same below target/bench. The results as they came are in
+target/bench/results.json; `--from` makes a report of such a file.
 """
 
 import argparse
@@ -34,12 +35,11 @@ def main():
         results = measure(options)
         SCRATCH.mkdir(parents=True, exist_ok=True)
         (SCRATCH / "results.json").write_text(json.dumps(results, indent=1))
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 160)
     for table in report.tables(results):
         console.print(table)
     folder = options.output or (PROJECT / "docs" if results["full"] else SCRATCH)
-    report.write(results, folder)
-    console.print(f"written: {folder / 'performance.md'}")
+    console.print(f"written: {report.write(results, folder)}")
 
 
 def parse():
@@ -72,6 +72,7 @@ def measure(options):
     descriptors = servers.raise_descriptor_limit()
     seconds = options.seconds or (0.5 if options.quick else 1)
     results = {
+        "python": "{}.{}".format(*sys.version_info[:2]),
         "machine": machine.describe(options.peer),
         "rounds": options.rounds or (1 if options.quick else 3),
         "full": not (options.quick or options.cases or set(options.kinds) != set(KINDS)),
@@ -112,7 +113,7 @@ def server_jobs(bench, results, cases, seconds, *, quick):
     left_out = {"eventlet", "asyncio"} if quick else set()
     libraries = [library for library in servers.LIBRARIES if library not in left_out]
     for case in cases:
-        for _ in range(results["rounds"]):
+        for _ in range(results["rounds"] * (1 if quick else servers.CASES[case].patience)):
             for library in libraries:
 
                 def job(case=case, library=library):
@@ -124,17 +125,24 @@ def server_jobs(bench, results, cases, seconds, *, quick):
 
 def scaling_jobs(bench, results, seconds, descriptors, *, quick):
     numbers = [number for number in scaling.NUMBERS if not quick or number <= 10_000]
+    most = max(0, descriptors // 1000 - 1) * 1000
+    if most < numbers[-1]:
+        results["machine"].append(
+            ["note", f"{descriptors:,} descriptors are allowed: at most {most:,} idle connections"]
+        )
 
     def put(kind, library, number, figure):
         results["scaling"].setdefault(kind, {}).setdefault(library, {})[number] = figure
 
     for number in numbers:
-        for library in scaling.CONNECTIONS if number + 1000 < descriptors else ():
+        # Where so many are not allowed, as many as are.
+        idle = min(number, most)
+        for library in scaling.CONNECTIONS if idle not in numbers[: numbers.index(number)] else ():
 
-            def job(library=library, number=number):
-                put("connections", library, number, scaling.connections(bench, library, number, seconds))
+            def job(library=library, idle=idle):
+                put("connections", library, idle, scaling.connections(bench, library, idle, seconds))
 
-            yield f"{number:,} idle connections, {library}", job
+            yield f"{idle:,} idle connections, {library}", job
         for library in scaling.SLEEPERS:
 
             def job(library=library, number=number):

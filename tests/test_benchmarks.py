@@ -14,6 +14,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 SERVED = {"rate": 1e5, "cpu_us": 8.5, "p99_us": 4000.0, "p999_us": 8000.0, "resident_each": 7000.0}
 RESULTS = {
+    "python": "3.11",
     "machine": [["date", "today"]],
     "rounds": 2,
     "full": True,
@@ -53,6 +54,22 @@ def test_charts_are_drawn_and_linked(tmp_path):
         assert f"({name})" in text
         drawn = ElementTree.parse(tmp_path / name).getroot()
         assert "verdigris" in "".join(drawn.itertext())
+
+
+def test_each_python_has_a_page_that_names_the_others(tmp_path):
+    report_of(RESULTS, tmp_path)
+    report_of({**RESULTS, "python": "3.13"}, tmp_path)
+    first, second = ((tmp_path / name).read_text() for name in ("performance.md", "performance-3.13.md"))
+    assert "- other Pythons: [3.13](performance-3.13.md)" in first
+    assert "- other Pythons: [3.11](performance.md)" in second
+    assert "(performance-3.13-servers.svg)" in second
+    assert (tmp_path / "performance-3.13-servers.svg").exists()
+
+
+def test_servers_are_compared_by_ratios(tmp_path):
+    slower = {**SERVED, "cpu_us": 17.0}
+    text = report_of({**RESULTS, "servers": {"echo-100": {"verdigris": [SERVED], "gevent": [slower]}}}, tmp_path)
+    assert "| TCP echo, 100 connections, 1 KiB | 0.50 x |" in text
 
 
 @pytest.mark.parametrize("kind", ["micro", "servers", "scaling"])
