@@ -65,6 +65,75 @@ impl Unusual {
         }
     }
 
+    /// The class method itself, which wants its arguments packed.
+    ///
+    /// # Safety
+    /// Called from a front that `install_before_packed` has put there, with what that was called with.
+    #[cold]
+    pub(crate) unsafe fn call_packed(
+        &self,
+        class: Object,
+        arguments: *const Object,
+        count: ffi::Py_ssize_t,
+        names: Object,
+    ) -> Object {
+        // SAFETY: `install_before_packed` has put a function of this kind here; there are `count` objects, and one more for each name.
+        unsafe {
+            let method: ffi::PyCFunctionWithKeywords = std::mem::transmute(self.0.load(Ordering::Relaxed));
+            let packed = tuple(arguments, count);
+            if packed.is_null() {
+                return null_mut();
+            }
+            let mut keywords = null_mut();
+            if !names.is_null() {
+                keywords = ffi::PyDict_New();
+                for index in 0..ffi::PyTuple_GET_SIZE(names) {
+                    let value = *arguments.offset(count + index);
+                    if keywords.is_null()
+                        || ffi::PyDict_SetItem(keywords, ffi::PyTuple_GET_ITEM(names, index), value) != 0
+                    {
+                        ffi::Py_XDECREF(keywords);
+                        ffi::Py_DECREF(packed);
+                        return null_mut();
+                    }
+                }
+            }
+            let result = method(class, packed, keywords);
+            ffi::Py_DECREF(packed);
+            ffi::Py_XDECREF(keywords);
+            result
+        }
+    }
+
+    /// Puts `front` before the class method `name` of `class`, which takes any arguments, packed into a tuple and a dict:
+    /// from now on they come as they are. Does nothing if the method is of another kind.
+    pub(crate) fn install_before_packed(
+        &'static self,
+        class: &Bound<'_, PyType>,
+        name: &CStr,
+        front: Fast,
+    ) -> PyResult<()> {
+        const PACKED: c_int = ffi::METH_VARARGS | ffi::METH_KEYWORDS | ffi::METH_CLASS;
+        const FAST: c_int = ffi::METH_FASTCALL | ffi::METH_KEYWORDS | ffi::METH_CLASS;
+        let name = name.to_str().expect("a method's name is ASCII");
+        let method = class.getattr("__dict__")?.get_item(name)?;
+        // SAFETY: as in `install`. The interpreter reads the flags whenever it binds the method.
+        unsafe {
+            if ffi::Py_TYPE(method.as_ptr()) != &raw mut ffi::PyClassMethodDescr_Type {
+                return Ok(());
+            }
+            let definition = (*method.as_ptr().cast::<ffi::PyMethodDescrObject>()).d_method;
+            if (*definition).ml_flags != PACKED {
+                return Ok(());
+            }
+            let place = (&raw mut (*definition).ml_meth).cast::<*mut c_void>();
+            self.0.store(*place, Ordering::Relaxed);
+            *place = front as *mut c_void;
+            (*definition).ml_flags = FAST;
+        }
+        Ok(())
+    }
+
     /// Puts `front` before the method `name` of `class`. Does nothing if the method is of another kind than the front.
     pub(crate) fn install(&'static self, class: &Bound<'_, PyType>, name: &CStr, front: Front) -> PyResult<()> {
         let (flags, function): (c_int, *mut c_void) = match front {
@@ -88,6 +157,25 @@ impl Unusual {
             *place = function;
         }
         Ok(())
+    }
+}
+
+/// A tuple of `count` objects, which keep their references; NULL with an exception.
+///
+/// # Safety
+/// The GIL is held, and so many objects are there.
+pub(crate) unsafe fn tuple(objects: *const Object, count: ffi::Py_ssize_t) -> Object {
+    // SAFETY: the caller's promise; the tuple is new and as large.
+    unsafe {
+        let tuple = ffi::PyTuple_New(count);
+        if !tuple.is_null() {
+            for index in 0..count {
+                let object = *objects.offset(index);
+                ffi::Py_INCREF(object);
+                ffi::PyTuple_SET_ITEM(tuple, index, object);
+            }
+        }
+        tuple
     }
 }
 

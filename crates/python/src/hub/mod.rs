@@ -56,6 +56,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     greenlet_base::install_dealloc::<GreenletObject>(&py.get_type::<GreenletObject>());
     module.add_class::<LoopObject>()?;
     module.add_class::<HubObject>()?;
+    greenlet::usual::install(&py.get_type::<GreenletObject>())?;
     module.add_class::<GreenletObject>()?;
     module.add_class::<TimeoutObject>()?;
     module.add_class::<Collector>()?;

@@ -22,10 +22,16 @@ fn callbacks(py: Python<'_>) -> Bound<'_, PySet> {
     unsafe { Bound::from_borrowed_ptr(py, CALLBACKS.load(Ordering::Relaxed)).cast_into_unchecked() }
 }
 
+/// Whether a spawn has to call any.
+#[inline]
+pub(super) fn are_there() -> bool {
+    COUNT.load(Ordering::Relaxed) > 0
+}
+
 /// Calls them all with a greenlet that starts.
 #[inline]
 pub(super) fn call(greenlet: &Bound<'_, PyAny>) -> PyResult<()> {
-    if COUNT.load(Ordering::Relaxed) == 0 {
+    if !are_there() {
         return Ok(());
     }
     let all: Vec<Bound<'_, PyAny>> = callbacks(greenlet.py()).iter().collect();

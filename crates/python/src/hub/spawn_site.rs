@@ -22,6 +22,73 @@ static LIMIT: AtomicUsize = AtomicUsize::new(10);
 /// One frame of the spawning stack.
 type Place = (Py<PyAny>, i32);
 
+/// As many frames as a site holds without memory of its own: most programs spawn from a few calls deep.
+const FEW: usize = 4;
+
+/// The frames of a spawn, innermost first. The code objects are owned; they are dropped with the GIL held.
+enum Places {
+    Few {
+        codes: [MaybeUninit<*mut ffi::PyObject>; FEW],
+        offsets: [c_int; FEW],
+        count: usize,
+    },
+    Many(Box<[(*mut ffi::PyObject, c_int)]>),
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self::Few {
+            codes: [const { MaybeUninit::uninit() }; FEW],
+            offsets: [0; FEW],
+            count: 0,
+        }
+    }
+}
+
+impl Places {
+    /// # Safety
+    ///
+    /// All of `codes` are owned references.
+    unsafe fn of(codes: &[MaybeUninit<*mut ffi::PyObject>], offsets: &[c_int]) -> Self {
+        let count = codes.len();
+        if count <= FEW {
+            let (mut few, mut few_offsets) = ([const { MaybeUninit::uninit() }; FEW], [0; FEW]);
+            few[..count].copy_from_slice(codes);
+            few_offsets[..count].copy_from_slice(&offsets[..count]);
+            return Self::Few {
+                codes: few,
+                offsets: few_offsets,
+                count,
+            };
+        }
+        // SAFETY: the caller's promise.
+        Self::Many(
+            codes
+                .iter()
+                .zip(offsets)
+                .map(|(code, offset)| (unsafe { code.assume_init() }, *offset))
+                .collect(),
+        )
+    }
+
+    fn each(&self, mut with: impl FnMut(*mut ffi::PyObject, c_int)) {
+        match self {
+            // SAFETY: the first `count` are set.
+            Self::Few { codes, offsets, count } => {
+                (0..*count).for_each(|index| with(unsafe { codes[index].assume_init() }, offsets[index]))
+            }
+            Self::Many(all) => all.iter().for_each(|&(code, offset)| with(code, offset)),
+        }
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        // SAFETY: the references are its own, and greenlets are deallocated with the GIL held.
+        self.each(|code, _| unsafe { ffi::Py_DECREF(code) });
+    }
+}
+
 /// The circumstances of a spawn.
 #[derive(Default)]
 pub(super) struct SpawnSite {
@@ -29,7 +96,7 @@ pub(super) struct SpawnSite {
     greenlet: Option<Py<PyAny>>,
     locals: Option<Py<PyDict>>,
     tracked: bool,
-    stack: Box<[Place]>,
+    stack: Places,
 }
 
 impl SpawnSite {
@@ -53,7 +120,7 @@ impl SpawnSite {
             greenlet: reference,
             locals: inherited_locals(&current),
             tracked: true,
-            stack: capture(py),
+            stack: capture(),
         }
     }
 
@@ -80,10 +147,11 @@ impl SpawnSite {
     /// The recorded frames, innermost first; None when nothing was recorded.
     pub(super) fn stack(&self, py: Python<'_>) -> Option<Vec<Place>> {
         self.tracked.then(|| {
+            let mut all = Vec::new();
+            // SAFETY: the references are kept by `self`.
             self.stack
-                .iter()
-                .map(|(code, offset)| (code.clone_ref(py), *offset))
-                .collect()
+                .each(|code, offset| all.push((unsafe { Bound::from_borrowed_ptr(py, code) }.unbind(), offset)));
+            all
         })
     }
 
@@ -107,24 +175,20 @@ fn inherited_locals(current: &Bound<'_, PyAny>) -> Option<Py<PyDict>> {
 }
 
 /// Records the running Python frames, innermost first.
-fn capture(py: Python<'_>) -> Box<[Place]> {
+fn capture() -> Places {
     const SOME: usize = 16;
     let limit = LIMIT.load(Ordering::Relaxed);
     if limit <= SOME {
-        return capture_into(
-            py,
-            &mut [const { MaybeUninit::uninit() }; SOME][..limit],
-            &mut [0; SOME],
-        );
+        return capture_into(&mut [const { MaybeUninit::uninit() }; SOME][..limit], &mut [0; SOME]);
     }
     let limit = limit.min(1 << 16);
     let mut codes = Box::new_uninit_slice(limit);
-    capture_into(py, &mut codes, &mut vec![0; limit])
+    capture_into(&mut codes, &mut vec![0; limit])
 }
 
 /// The same, by way of a scratch pad of as many as are wanted at most.
 #[inline]
-fn capture_into(py: Python<'_>, codes: &mut [MaybeUninit<*mut ffi::PyObject>], offsets: &mut [c_int]) -> Box<[Place]> {
+fn capture_into(codes: &mut [MaybeUninit<*mut ffi::PyObject>], offsets: &mut [c_int]) -> Places {
     let limit = codes.len() as c_int;
     // SAFETY: the GIL is held, and there is room for `limit` of both; what is written are owned references.
     unsafe {
@@ -134,11 +198,7 @@ fn capture_into(py: Python<'_>, codes: &mut [MaybeUninit<*mut ffi::PyObject>], o
             offsets.as_mut_ptr(),
             limit,
         );
-        codes[..count as usize]
-            .iter()
-            .zip(offsets)
-            .map(|(code, offset)| (Bound::from_owned_ptr(py, code.assume_init()).unbind(), *offset))
-            .collect()
+        Places::of(&codes[..count as usize], offsets)
     }
 }
 

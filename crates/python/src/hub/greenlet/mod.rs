@@ -10,6 +10,7 @@
 
 mod entries;
 mod python;
+pub(super) mod usual;
 
 use std::cell::{Cell, UnsafeCell};
 
