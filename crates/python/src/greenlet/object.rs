@@ -136,12 +136,25 @@ impl State {
 ///
 /// The GIL is held; `kind` is the greenlet type or a subtype.
 pub(crate) unsafe fn allocate(kind: *mut ffi::PyTypeObject) -> *mut ffi::PyObject {
-    // SAFETY: the object is written before anybody sees it: tp_alloc tracks it, but nothing in between runs Python code.
+    // SAFETY: the caller's promise; the current greenlet is alive.
     unsafe {
         let parent = thread::current();
         if parent.is_null() {
             return null_mut();
         }
+        allocate_child(kind, parent)
+    }
+}
+
+/// The same with another parent.
+///
+/// # Safety
+///
+/// As [`allocate`]; `parent` is alive, and of this thread.
+#[inline]
+pub(crate) unsafe fn allocate_child(kind: *mut ffi::PyTypeObject, parent: *mut PyGreenlet) -> *mut ffi::PyObject {
+    // SAFETY: the object is written before anybody sees it: tp_alloc tracks it, but nothing in between runs Python code.
+    unsafe {
         let object = if (*kind).tp_flags & ffi::Py_TPFLAGS_IS_ABSTRACT == 0 {
             ((*kind).tp_alloc.unwrap_unchecked())(kind, 0)
         } else {

@@ -166,23 +166,27 @@ impl GreenletObject {
         }
         let hub = object::current(py)?;
         let home = hub.get().native_loop(py)?;
-        let made = Self {
-            function: UnsafeCell::new(Some(function)),
-            arguments: UnsafeCell::new(Some(arguments)),
-            keywords: UnsafeCell::new(keywords),
-            home: UnsafeCell::new(Some(home)),
-            site: UnsafeCell::new(SpawnSite::here(py)),
-            ..Self::empty()
-        };
-        let slf = Bound::new(py, greenlet_base::initializer(made))?;
-        // SAFETY: both are live greenlets of this thread; the object has not been started.
+        // This can start the collector, which must not find the object half made.
+        let site = SpawnSite::here(py);
+        // SAFETY: the hub is a live greenlet of this thread. The object is of this class; its fields are zero until they are written, in
+        // one step, before anybody has seen it, and nothing of the zeroes is dropped.
         unsafe {
-            greenlet::set_initial_parent(Self::raw(&slf), hub.as_ptr().cast());
+            let object = greenlet::allocate_child(type_pointer(py), hub.as_ptr().cast());
+            let slf = Bound::from_owned_ptr_or_err(py, object)?.cast_into_unchecked::<Self>();
+            let fields: *const Self = slf.get();
+            fields.cast_mut().write(Self {
+                function: UnsafeCell::new(Some(function)),
+                arguments: UnsafeCell::new(Some(arguments)),
+                keywords: UnsafeCell::new(keywords),
+                home: UnsafeCell::new(Some(home)),
+                site: UnsafeCell::new(site),
+                ..Self::empty()
+            });
             greenlet::state(Self::raw(&slf))
                 .native_run
                 .set(Some(entries::run_native));
+            Ok(slf)
         }
-        Ok(slf)
     }
 
     fn started_running(slf: &Bound<'_, Self>) -> bool {
