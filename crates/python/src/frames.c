@@ -4,14 +4,17 @@
  * and offers to visit it: so what a suspended greenlet's frames hold is shown to the collector, and a cycle through them can be found.
  * Before that nobody can know, and such cycles stay (as with genuine greenlet).
  *
- * The end of a thread (`forget`). The frames of a greenlet that it leaves suspended will never run again. The memory of such a stack can be used again, though what its frames refer to is lost (as with genuine greenlet), unless something
+ * The end of a thread (`forget`). The frames of a greenlet that it leaves suspended will never run again. The memory of such a stack can
+ * be used again, though most of what its frames refer to is lost (as with genuine greenlet), unless something
  * outside points at the frames: a frame object (from a traceback, or sys._getframe) reads its frame until that frame ends, which
  * this one never will. So the frames are looked at one by one, and a stack with a frame object that others have is given up.
  *
  * The overflow of a stack (`print`). The report of it says where in Python that was.
  *
  * A generator that was running there has its frame inside the generator object, with a pointer to its caller's frame: that is cut.
- * From 3.15 on the references that the frames hold are dropped, too.
+ * From 3.14 on it is known how far the stack of a frame is filled, and what is on it is dropped (`clear`): the objects of
+ * the calls that were under way, so the greenlet that was being switched to; from 3.15 on the function, too. What the local variables hold is lost on every version, as with
+ * genuine greenlet: to drop it would run finalizers in the middle of functions whose `finally` and `with` never run.
  *
  * A `with` (`in_with`). What begins it is asked for by the instruction alone (with_statement.rs).
  *
@@ -41,10 +44,13 @@
 #    include <internal/pycore_interpframe_structs.h>
 #    include <internal/pycore_interpframe.h>
 #  endif
+#  if PY_VERSION_HEX >= 0x030E0000
+#    define HAS_STACK_POINTERS 1
+#    include <internal/pycore_stackref.h>
+#  endif
 #  if PY_VERSION_HEX >= 0x030F0000
 #    define HAS_FRAME_VISITS 1
 #    include <internal/pycore_gc.h>
-#    include <internal/pycore_stackref.h>
 #  endif
 
 static int
@@ -116,11 +122,12 @@ verdigris_frames_visit(struct _PyInterpreterFrame *frame, visitproc visit, void 
     return 0;
 }
 
-/* Drops what the frames hold. They will not run again, and nothing points at them; this may run any Python code. */
+/* Drops what is on the stacks of the frames, local variables apart. They will not run again, and nothing points at them; this may run any
+ * Python code. */
 void
 verdigris_frames_clear(struct _PyInterpreterFrame *frame)
 {
-#ifdef HAS_FRAME_VISITS
+#ifdef HAS_STACK_POINTERS
     struct _PyInterpreterFrame *previous;
     for (; frame != NULL; frame = previous) {
         previous = frame->previous;
@@ -128,13 +135,15 @@ verdigris_frames_clear(struct _PyInterpreterFrame *frame)
             continue;
         }
         _PyStackRef *end = frame->stackpointer;
-        frame->stackpointer = frame->localsplus;
-        for (_PyStackRef *each = frame->localsplus; each < end; each++) {
+        _PyStackRef *begin = frame->localsplus + _PyFrame_GetCode(frame)->co_nlocalsplus;
+        frame->stackpointer = begin;
+        for (_PyStackRef *each = begin; each < end; each++) {
             PyStackRef_CLEAR(*each);
         }
-        Py_CLEAR(frame->f_locals);
+#  ifdef HAS_FRAME_VISITS
         PyStackRef_CLEAR(frame->f_funcobj);
         PyStackRef_CLEAR(frame->f_executable);
+#  endif
     }
 #else
     (void)frame;

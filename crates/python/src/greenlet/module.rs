@@ -246,8 +246,8 @@ unsafe fn functions(py: Python<'_>) -> PyResult<Vec<(&'static str, Bound<'_, PyA
             c"enable_optional_cleanup",
             enable_optional_cleanup as *mut c_void,
             ffi::METH_O,
-            c"enable_optional_cleanup(enabled)\n\nWhether what is left on the stacks of ended threads' greenlets is dropped, where it can \
-              be found (CPython 3.15 and later).",
+            c"enable_optional_cleanup(enabled)\n\nWhether what calls in ended threads' greenlets were about is dropped, where it can \
+              be found (CPython 3.14 and later).",
         )?,
         define(
             c"get_total_main_greenlets",

@@ -321,7 +321,7 @@ unsafe fn drop_chain(mut parent: *mut PyGreenlet) {
     }
 }
 
-/// Whether what the frames of an ended thread's greenlets hold is dropped, where that is possible (CPython 3.15). Genuine greenlet's
+/// Whether what calls in an ended thread's greenlets were about is dropped, where that is possible (CPython 3.14 and later). Genuine greenlet's
 /// `enable_optional_cleanup` sets it.
 pub(super) static OPTIONAL_CLEANUP: AtomicBool = AtomicBool::new(true);
 
