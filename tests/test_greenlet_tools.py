@@ -11,26 +11,66 @@ import sys
 from pathlib import Path
 
 import pytest
+import verdigris
 
-PROGRAM = Path(__file__).with_name("greenlet_tools.py")
-DIGESTS = json.loads((PROGRAM.parent / "data" / "greenlet_tools.json").read_text())
-"""Version of Python -> digest of what the program prints on genuine greenlet 3.5.6. Versions differ in the events."""
+HERE = Path(__file__).parent
+PROGRAMS = ("greenlet_tools", "greenlet_coverage")
+DIGESTS = {name: json.loads((HERE / "data" / f"{name}.json").read_text()) for name in PROGRAMS}
+"""Version of Python -> digest of what the program prints on genuine greenlet 3.5.6 (and gevent 26.9.0). Versions differ in the events."""
 
 
-def digest(python):
-    printed = subprocess.run([python, PROGRAM], capture_output=True, text=True, check=True, cwd=PROGRAM.parent).stdout
+def digest(python, name):
+    command = [python, HERE / f"{name}.py"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=HERE).stdout
     return hashlib.sha256(printed.encode()).hexdigest()[:16], printed
 
 
-def test_tools_see_what_they_see_with_genuine_greenlet():
-    found, printed = digest(sys.executable)
-    assert found == DIGESTS["{}.{}".format(*sys.version_info)], printed
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_tools_see_what_they_see_with_genuine_greenlet(name):
+    found, printed = digest(sys.executable, name)
+    assert found == DIGESTS[name]["{}.{}".format(*sys.version_info)], printed
 
 
 @pytest.mark.skipif(
     "GENUINE_GREENLET" not in os.environ, reason="GENUINE_GREENLET names no Python with genuine greenlet"
 )
-def test_the_expectation_is_genuine_greenlets():
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_expectation_is_genuine_greenlets(name):
     python = os.environ["GENUINE_GREENLET"]
     version = subprocess.check_output([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], text=True)
-    assert digest(python)[0] == DIGESTS[version.strip()]
+    assert digest(python, name)[0] == DIGESTS[name][version.strip()]
+
+
+def test_a_trace_function_sees_that_another_greenlet_goes_on():
+    """Waits are compiled: without a call of a Python function nothing would tell that the next line is another greenlet's."""
+    seen = []
+
+    def trace(frame, event, argument):
+        seen.append((verdigris.getcurrent(), event, frame.f_code.co_name))
+        return trace
+
+    def wait():
+        verdigris.sleep(0)
+        return "done"
+
+    one, other = verdigris.spawn(wait), verdigris.spawn(wait)
+    sys.settrace(trace)
+    verdigris.sleep(0.001)
+    sys.settrace(None)
+    for greenlet in (one, other):
+        lines = [(event, name) for who, event, name in seen if who is greenlet and (event, name) != ("line", "goes_on")]
+        place = lines.index(("call", "goes_on"))
+        assert lines[:place] == [("call", "wait"), ("line", "wait")]
+        assert lines[place:] == [("call", "goes_on"), ("return", "goes_on"), ("line", "wait"), ("return", "wait")]
+
+
+def test_what_a_trace_function_raises_comes_out_of_the_wait():
+    def trace(frame, event, argument):
+        if frame.f_code.co_name == "goes_on":
+            raise KeyError("traced")
+
+    sys.settrace(trace)
+    with pytest.raises(KeyError, match="traced"):
+        verdigris.sleep(0.001)
+    assert sys.gettrace() is None
+    verdigris.sleep(0.001)

@@ -41,3 +41,11 @@ def get_loop():
 def set_loop(loop):
     """Gives this thread's hub another loop."""
     get_hub().loop = loop
+
+
+def goes_on():
+    """Called by a greenlet whose wait has ended, in a thread with a trace function: that sees a call and a return.
+
+    What waits is compiled, so nothing else would tell that it is another greenlet's lines that come next; coverage.py asks who runs when
+    a function is called or returns, and took the lines after a wait for the greenlet's that ran before.
+    """

@@ -27,6 +27,11 @@ pub(crate) fn hub_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     attribute(py, "verdigris._hub_local", "get_hub_class")?.call0()
 }
 
+/// The function that a greenlet calls when it goes on in a thread that is traced.
+pub(crate) fn goes_on(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    attribute(py, "verdigris._hub_local", "goes_on")
+}
+
 /// A link class of `verdigris.greenlet`: `SpawnedLink` or one of its subclasses.
 pub(crate) fn spawned_link<'py>(py: Python<'py>, class: &str) -> PyResult<Bound<'py, PyAny>> {
     attribute(py, "verdigris.greenlet", class)

@@ -305,7 +305,7 @@ verdigris_saved_visit(Saved *saved, visitproc visit, void *arg)
 }
 
 /* For a greenlet that will never run again, its thread having ended: whether its stack and annex can be used by another. What its
- * frames refer to is dropped if `clear` says so, from 3.15 on, and lost else. Chunks of frames beyond the annex are freed. This may
+ * calls that were under way refer to is dropped if `clear` says so, from 3.14 on; the rest is lost. Chunks of frames beyond the annex are freed. This may
  * run any Python code. */
 int
 verdigris_saved_forget(Saved *saved, int clear)
@@ -357,6 +357,13 @@ void
 verdigris_set_refcount(PyObject *object, Py_ssize_t count)
 {
     Py_SET_REFCNT(object, count);
+}
+
+/* Whether it has a trace function for lines, calls and returns. */
+int
+verdigris_tstate_traced(PyThreadState *tstate)
+{
+    return tstate->c_tracefunc != NULL;
 }
 
 /* Whether it has a profile or a trace function (set by the C API or by sys). */

@@ -29,6 +29,8 @@ unsafe extern "C" {
     pub(crate) fn exchange(tstate: *mut ffi::PyThreadState, from: *mut Saved, to: *mut Saved);
     #[link_name = "verdigris_tstate_observed"]
     fn observed(tstate: *mut ffi::PyThreadState) -> std::ffi::c_int;
+    #[link_name = "verdigris_tstate_traced"]
+    fn traced(tstate: *mut ffi::PyThreadState) -> std::ffi::c_int;
     #[link_name = "verdigris_tstate_context"]
     pub(crate) fn context(tstate: *mut ffi::PyThreadState) -> *mut ffi::PyObject;
     #[link_name = "verdigris_tstate_swap_context"]
@@ -77,4 +79,11 @@ pub(crate) fn detached<T>(_py: Python<'_>, run: impl FnOnce() -> T) -> T {
 pub(crate) fn is_observed(_py: Python<'_>) -> bool {
     // SAFETY: the GIL is held.
     unsafe { observed(ffi::PyThreadState_Get()) != 0 }
+}
+
+/// Whether this thread has a trace function (`sys.settrace`).
+#[inline]
+pub(crate) fn is_traced(_py: Python<'_>) -> bool {
+    // SAFETY: the GIL is held.
+    unsafe { traced(ffi::PyThreadState_Get()) != 0 }
 }

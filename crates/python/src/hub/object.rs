@@ -17,6 +17,7 @@ use crate::greenlet::{self, PyGreenlet};
 use crate::greenlet_base::RawGreenlet;
 use crate::names;
 use crate::threadpool;
+use crate::tstate;
 
 thread_local! {
     /// This thread's hub, borrowed: the reference is in the thread state's dictionary, so that it
@@ -225,11 +226,8 @@ impl HubObject {
         announce_switch_out(&current)?;
         // SAFETY: `current` runs this. A hub of another thread is refused by the switch itself.
         let value = unsafe { Self::switch_away(slf, current.as_ptr().cast()) };
-        if value.is_null() {
-            return Err(PyErr::fetch(py));
-        }
-        // SAFETY: an owned reference.
-        let value = unsafe { Bound::from_owned_ptr(py, value) };
+        // SAFETY: an owned reference, or an exception is set.
+        let value = gone_on(py, unsafe { Bound::from_owned_ptr_or_err(py, value) })?;
         if super::park::is_wake_up(&value) {
             return Ok(py.None());
         }
@@ -341,6 +339,17 @@ pub(super) fn announce_switch_out(current: &Bound<'_, PyAny>) -> PyResult<()> {
         Some(switch_out) => switch_out.call0().map(drop),
         None => Ok(()),
     }
+}
+
+/// What a wait has brought, after a trace function of Python code has been given the chance to see that another greenlet runs.
+#[inline]
+pub(super) fn gone_on<'py>(py: Python<'py>, brought: PyResult<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    if tstate::is_traced(py) {
+        let told = names::goes_on(py).and_then(|function| function.call0());
+        // What the trace function raises comes out of the wait, unless that has failed by itself.
+        return brought.and_then(|value| told.map(|_| value));
+    }
+    brought
 }
 
 /// Renews the time of this thread's loop `home` before a timer starts. A program that has put something in the

@@ -277,11 +277,8 @@ pub(super) fn park_until_switched(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> 
     let value = unsafe { HubObject::switch_away(&hub, pointer) };
     // SAFETY: as above. Whatever ended the wait, no ticket of it may wake a later one.
     unsafe { greenlet::slot(pointer) }.close();
-    if value.is_null() {
-        return Err(PyErr::fetch(py));
-    }
-    // SAFETY: an owned reference.
-    Ok(unsafe { Bound::from_owned_ptr(py, value) })
+    // SAFETY: an owned reference, or an exception is set.
+    super::object::gone_on(py, unsafe { Bound::from_owned_ptr_or_err(py, value) })
 }
 
 /// Packs what `switch` received the way greenlet hands it over: used by the explicit `hub.switch()`.
