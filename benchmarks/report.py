@@ -218,8 +218,16 @@ def scaling_text(results, page):
     return "\n".join(parts)
 
 
+MICRO = """## One operation
+
+The time includes the Python loop around the operation, which is the same for both and never subtracted. What is imported finds its
+bytecode written, as a package from the registry does; figures before November 2026 had ours compiled at each start where the
+environment forbade to write it. Where the floors are is in benchmarks/README.md.
+"""
+
+
 def micro_text(results):
-    parts = ["## One operation\n", "| | gevent/greenlet | verdigris | faster |\n|---|---:|---:|---:|"]
+    parts = [MICRO, "| | gevent/greenlet | verdigris | faster |\n|---|---:|---:|---:|"]
     for what, theirs, ours, ratio in micro_rows(results):
         parts.append(f"| {what} | {theirs} | {ours} | {ratio:.1f} x |")
     return "\n".join([*parts, ""])
