@@ -4,12 +4,13 @@
 //!
 //! ```text
 //!   loop                                            sender
-//!   state |= BLOCKING; was it PENDING? do not block   what is sent is stored first
-//!   ... blocked ...                                  old = state |= PENDING
-//!   old = state := 0; PENDING? look what was sent    old was BLOCKING and not PENDING? write the eventfd
+//!   state: AWAKE -> BLOCKING; failed? do not block    what is sent is stored first
+//!   ... blocked ...                                  old = state := PENDING
+//!   old = state := AWAKE; PENDING? look what was sent    old was BLOCKING? write the eventfd
 //! ```
 //!
-//! Each side publishes before it looks, with one read-modify-write on the same byte, so they cannot miss each other.
+//! Each side publishes before it looks, with one read-modify-write on the same byte, so they cannot miss each other; and
+//! because each takes over what the one before it published, what is sent needs no order of its own.
 //! Of several senders only the first writes. The eventfd is edge-triggered where the backend can do that and then
 //! never read: each write is an edge.
 //!
@@ -27,6 +28,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::Result;
 use crate::backend::Waker;
 
+/// The states.
+const AWAKE: u8 = 0;
 const PENDING: u8 = 1;
 const BLOCKING: u8 = 2;
 
@@ -55,7 +58,7 @@ pub(crate) struct Wakeup<W = Waker> {
 impl<W: Wake> Wakeup<W> {
     pub(crate) fn new(waker: W) -> Wakeup<W> {
         Wakeup {
-            state: AtomicU8::new(0),
+            state: AtomicU8::new(AWAKE),
             asyncs: WakeupBool::new(false),
             signals: AtomicU64::new(0),
             waker,
@@ -64,15 +67,14 @@ impl<W: Wake> Wakeup<W> {
 
     /// Makes the loop look. Async-signal-safe.
     pub(crate) fn wake(&self) {
-        let old = self.state.fetch_or(PENDING, Ordering::SeqCst);
-        if old & (PENDING | BLOCKING) == BLOCKING {
+        if self.state.swap(PENDING, Ordering::SeqCst) == BLOCKING {
             self.waker.wake();
         }
     }
 
     /// Some async watcher was sent. Async-signal-safe.
     fn send_async(&self) {
-        self.asyncs.store(true, Ordering::SeqCst);
+        self.asyncs.store(true, Ordering::Release);
         self.wake();
     }
 
@@ -86,12 +88,16 @@ impl<W: Wake> Wakeup<W> {
 
     /// The loop is about to block: false when it must not, because something was sent.
     pub(crate) fn may_block(&self) -> bool {
-        self.state.fetch_or(BLOCKING, Ordering::SeqCst) & PENDING == 0
+        let outcome = self
+            .state
+            .compare_exchange(AWAKE, BLOCKING, Ordering::SeqCst, Ordering::SeqCst);
+        // Blocking already: a wait that was dropped, and another one instead.
+        outcome != Err(PENDING)
     }
 
     /// The loop does not block (any more): whether something was sent.
     pub(crate) fn take(&self) -> bool {
-        self.state.load(Ordering::SeqCst) != 0 && self.state.swap(0, Ordering::SeqCst) & PENDING != 0
+        self.state.load(Ordering::SeqCst) != AWAKE && self.state.swap(AWAKE, Ordering::SeqCst) == PENDING
     }
 
     pub(crate) fn take_signals(&self) -> u64 {

@@ -8,14 +8,11 @@ impl<T: Copy> Loop<T> {
     /// Waits once for time to pass, from the cached time on; a time below zero is due at once.
     #[inline]
     pub fn wait_timer(&mut self, after_ns: i64, priority: i8, data: T) -> Key {
-        let kind = Kind::Timer {
-            remaining_ns: after_ns,
-            repeat_ns: 0,
-        };
-        let index = self.slab.insert(kind, ONE_SHOT | ACTIVE, priority, data);
-        self.timers.push(index, self.now.monotonic_ns.saturating_add(after_ns));
+        let key = self.slab.insert_timer(ONE_SHOT | ACTIVE, priority, data);
+        self.timers
+            .push(key.index(), self.now.monotonic_ns.saturating_add(after_ns));
         self.active += 1;
-        self.slab.key(index)
+        key
     }
 
     /// Starts a repeating timer anew, whatever its state (LV-T6): a cheap inactivity timer.

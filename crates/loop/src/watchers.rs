@@ -71,7 +71,44 @@ impl<T: Copy> Loop<T> {
     }
 
     /// Gives an inactive watcher new arguments, of its own kind (LV-W03).
+    #[inline]
     pub fn set(&mut self, key: Key, spec: Spec) -> Result<()> {
+        // The usual cases.
+        if let Some(entry) = self.slab.get_mut(key)
+            && entry.flags & (ACTIVE | ONE_SHOT) == 0
+        {
+            match (&mut entry.kind, &spec) {
+                (
+                    Kind::Timer {
+                        remaining_ns,
+                        repeat_ns,
+                    },
+                    Spec::Timer {
+                        after_ns,
+                        repeat_ns: new,
+                    },
+                ) if *new >= 0 => {
+                    (*remaining_ns, *repeat_ns) = (*after_ns, *new);
+                    return Ok(());
+                }
+                (
+                    Kind::Io { fd, events, fresh, .. },
+                    Spec::Io {
+                        fd: new,
+                        events: wanted,
+                    },
+                ) if *new >= 0 && wanted.bits() <= 3 => {
+                    (*fd, *events, *fresh) = (*new, mask(*wanted), true);
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+        self.set_any(key, spec)
+    }
+
+    #[inline(never)]
+    fn set_any(&mut self, key: Key, spec: Spec) -> Result<()> {
         let index = self.watcher(key)?;
         if self.slab[index].has(ACTIVE) {
             return Err(Error::Active);
