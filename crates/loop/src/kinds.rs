@@ -19,8 +19,8 @@ pub(crate) enum Group {
 }
 
 pub(crate) enum Kind {
-    /// A free place; where the next one is.
-    Vacant { next: u32 },
+    /// A free place.
+    Vacant,
     /// An io watcher or wait. `next` and `previous` chain what watches the same fd.
     Io {
         fd: i32,

@@ -232,7 +232,7 @@ impl<T: Copy> Loop<T> {
         let entry = &mut self.slab[index];
         entry.pending = 0;
         let data = entry.data;
-        if entry.flags & ONE_SHOT != 0 {
+        if entry.flags & ONE_SHOT != 0 && self.slab.remove_timer(index).is_none() {
             self.slab.remove(index);
         }
         Ready::Event { key, data, revents }

@@ -37,29 +37,29 @@ impl<T> Entry<T> {
     /// Exchanges the kind for another where the present one owns nothing, so that nothing has to be dropped.
     #[inline]
     fn put(&mut self, kind: Kind) {
-        debug_assert!(matches!(self.kind, Kind::Vacant { .. } | Kind::Timer { .. }));
+        debug_assert!(matches!(self.kind, Kind::Vacant | Kind::Timer { .. }));
         std::mem::forget(std::mem::replace(&mut self.kind, kind));
     }
 }
 
 pub(crate) struct Slab<T> {
     entries: Vec<Entry<T>>,
-    free: u32,
-    live: usize,
+    /// The free places, the last used first. Beside the entries and not chained through them: to take one is not to wait
+    /// for the memory of another.
+    free: Vec<u32>,
 }
 
 impl<T: Copy> Slab<T> {
     pub(crate) const fn new() -> Slab<T> {
         Slab {
             entries: Vec::new(),
-            free: NONE,
-            live: 0,
+            free: Vec::new(),
         }
     }
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.live
+        self.entries.len() - self.free.len()
     }
 
     #[inline]
@@ -85,49 +85,47 @@ impl<T: Copy> Slab<T> {
     /// Takes a free place, and leaves its kind to the caller.
     #[inline]
     fn occupy(&mut self, flags: u8, priority: i8, data: T) -> u32 {
-        if self.free == NONE {
-            self.grow(data);
-        }
-        let index = self.free;
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => self.grow(data),
+        };
         let entry = &mut self.entries[index as usize];
-        if let Kind::Vacant { next } = entry.kind {
-            self.free = next;
-        }
         entry.pending = 0;
         entry.flags = flags;
         entry.priority = priority;
         entry.data = data;
-        self.live += 1;
         index
     }
 
-    /// One free place more. It needs some payload to begin with.
+    /// One place more. It needs some payload to begin with.
     #[cold]
     #[inline(never)]
-    fn grow(&mut self, data: T) {
-        let next = std::mem::replace(&mut self.free, self.entries.len() as u32);
+    fn grow(&mut self, data: T) -> u32 {
+        let index = self.entries.len() as u32;
         self.entries.push(Entry {
             generation: 1,
             pending: 0,
             flags: 0,
             priority: 0,
             data,
-            kind: Kind::Vacant { next },
+            kind: Kind::Vacant,
         });
+        // So that nothing is allocated when they become free.
+        self.free.reserve(self.entries.capacity());
+        index
     }
 
     /// Frees the place; its old keys are worth nothing from now on.
     #[inline]
     pub(crate) fn remove(&mut self, index: u32) -> Option<(Kind, T)> {
         let entry = self.entries.get_mut(index as usize)?;
-        if matches!(entry.kind, Kind::Vacant { .. }) {
+        if matches!(entry.kind, Kind::Vacant) {
             return None;
         }
-        let kind = std::mem::replace(&mut entry.kind, Kind::Vacant { next: self.free });
+        let kind = std::mem::replace(&mut entry.kind, Kind::Vacant);
         entry.generation = entry.generation.wrapping_add(1).max(1);
         entry.flags = 0;
-        self.free = index;
-        self.live -= 1;
+        self.free.push(index);
         Some((kind, entry.data))
     }
 
@@ -138,10 +136,9 @@ impl<T: Copy> Slab<T> {
         if entry.pending != 0 || !matches!(entry.kind, Kind::Timer { .. }) {
             return None;
         }
-        entry.put(Kind::Vacant { next: self.free });
+        entry.put(Kind::Vacant);
         entry.generation = entry.generation.wrapping_add(1).max(1);
-        self.free = index;
-        self.live -= 1;
+        self.free.push(index);
         Some((std::mem::take(&mut entry.flags), entry.data))
     }
 
@@ -160,7 +157,7 @@ impl<T: Copy> Slab<T> {
     #[inline]
     pub(crate) fn find(&self, key: Key) -> Option<u32> {
         let entry = self.entries.get(key.index() as usize)?;
-        let same = entry.generation == key.generation() && !matches!(entry.kind, Kind::Vacant { .. });
+        let same = entry.generation == key.generation() && !matches!(entry.kind, Kind::Vacant);
         same.then_some(key.index())
     }
 
@@ -172,7 +169,7 @@ impl<T: Copy> Slab<T> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Entry<T>)> {
-        let occupied = |(_, entry): &(usize, &Entry<T>)| !matches!(entry.kind, Kind::Vacant { .. });
+        let occupied = |(_, entry): &(usize, &Entry<T>)| !matches!(entry.kind, Kind::Vacant);
         self.entries
             .iter()
             .enumerate()

@@ -1,12 +1,12 @@
 //! Timers: relative to the loop's cached monotonic time (LV-T1..LV-T9).
 
 use crate::kinds::Kind;
-use crate::slab::{ACTIVE, ONE_SHOT};
+use crate::slab::{ACTIVE, ONE_SHOT, UNCOUNTED};
 use crate::{Error, Events, Key, Loop, Result};
 
 impl<T: Copy> Loop<T> {
     /// Waits once for time to pass, from the cached time on; a time below zero is due at once.
-    #[inline]
+    #[inline(always)]
     pub fn wait_timer(&mut self, after_ns: i64, priority: i8, data: T) -> Key {
         let key = self.slab.insert_timer(ONE_SHOT | ACTIVE, priority, data);
         self.timers
@@ -113,12 +113,20 @@ impl<T: Copy> Loop<T> {
         let mut expired = std::mem::take(&mut self.expired);
         for node in due.drain(..) {
             let index = node.id();
-            if matches!(self.slab[index].kind, Kind::Stat(_)) {
-                self.expire_stat(index);
-            } else {
-                self.expire_one(index, node.at(), now);
-                expired.push(index);
+            let entry = &mut self.slab[index];
+            match entry.kind {
+                Kind::Stat(_) => {
+                    self.expire_stat(index);
+                    continue;
+                }
+                // The usual case.
+                Kind::Timer { .. } if entry.has(ONE_SHOT) => {
+                    entry.flags &= !ACTIVE;
+                    self.active -= i64::from(!entry.has(UNCOUNTED));
+                }
+                _ => self.expire_one(index, node.at(), now),
             }
+            expired.push(index);
         }
         self.due = due;
         for index in expired.drain(..).rev() {
@@ -131,9 +139,8 @@ impl<T: Copy> Loop<T> {
     fn expire_one(&mut self, index: u32, at: i64, now: i64) {
         let entry = &mut self.slab[index];
         if entry.has(ONE_SHOT) {
-            if matches!(entry.kind, Kind::Io { .. }) {
-                self.stop_io(index);
-            }
+            // The time limit of a wait for a file descriptor.
+            self.stop_io(index);
             self.end_wait(index);
             return;
         }

@@ -384,7 +384,7 @@ impl<T: Copy> Loop<T> {
         let entry = &self.slab[index];
         let priority = entry.priority;
         match entry.kind {
-            Kind::Vacant { .. } | Kind::Io { .. } | Kind::Timer { .. } => return Err(Error::NoSuchKey),
+            Kind::Vacant | Kind::Io { .. } | Kind::Timer { .. } => return Err(Error::NoSuchKey),
             Kind::Periodic(_) => self.start_periodic(index)?,
             Kind::Child(_) => self.start_child(index)?,
             Kind::Stat(_) => self.start_stat(index)?,
@@ -426,7 +426,7 @@ impl<T: Copy> Loop<T> {
     #[inline(never)]
     fn stop_other(&mut self, index: u32) {
         match &self.slab[index].kind {
-            Kind::Vacant { .. } | Kind::Io { .. } | Kind::Timer { .. } => {}
+            Kind::Vacant | Kind::Io { .. } | Kind::Timer { .. } => {}
             Kind::Periodic(_) => {
                 self.periodics.remove(index);
             }
