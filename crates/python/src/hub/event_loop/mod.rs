@@ -463,6 +463,12 @@ impl LoopObject {
             wait.shorten(limit_ns);
         }
         if wait.masked {
+            // What has come by now is handled with the signals as they were: a process that a handler starts inherits them.
+            if let Err(error) = py.check_signals() {
+                drop(wait);
+                self.handle_error(py, None, error);
+                return Ok(());
+            }
             // From here to the system call no signal can arrive unseen (see the loop crate's `Wait`).
             wait.mask_signals();
             if let Err(error) = py.check_signals() {
