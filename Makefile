@@ -106,6 +106,9 @@ stress: build  ## random programs for SECONDS, until one fails: threads, fork, c
 	@$(if $(SANITIZER),CARGO_TARGET_DIR=$(TARGET) $(BIN)/python tests/address_sanitizer.py --run) \
 	  $(BIN)/python tests/stress.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
+# Systems with kqueue: the loop is compiled for them where Rust has their standard library.
+OTHER_SYSTEMS := x86_64-unknown-freebsd aarch64-apple-darwin
+
 lint: build  ## formatting, clippy, ruff, mypy, stubs against the binary
 	cargo fmt --all --check
 	cargo fmt --manifest-path $(LOAD_SOURCE) --check
@@ -113,6 +116,14 @@ lint: build  ## formatting, clippy, ruff, mypy, stubs against the binary
 	$(FOR_PYTHON) cargo clippy --quiet --workspace --all-targets -- --deny warnings
 	CARGO_TARGET_DIR=$(TARGET)/load cargo clippy --quiet --manifest-path $(LOAD_SOURCE) -- --deny warnings
 	$(if $(LIBEV_HEADER),CARGO_TARGET_DIR=$(TARGET)/libev cargo clippy --quiet --manifest-path benchmarks/libev/Cargo.toml -- --deny warnings,@echo "not linted: benchmarks/libev, for want of libev's header")
+	@for target in $(OTHER_SYSTEMS); do \
+	  if [ -d "$$(rustc --print sysroot)/lib/rustlib/$$target" ]; then \
+	    echo "cargo clippy --package verdigris-loop --target $$target"; \
+	    CARGO_TARGET_DIR=$(TARGET) cargo clippy --quiet --package verdigris-loop --all-targets --target $$target -- --deny warnings || exit 1; \
+	  else \
+	    echo "» not checked for $$target (kqueue): rustup target add $$target"; \
+	  fi; \
+	done
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy

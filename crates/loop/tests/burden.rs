@@ -222,7 +222,7 @@ fn no_descriptors_left(flags: Flags) {
 }
 
 /// Lowers the limit of descriptors; what it was.
-fn lower_the_limit(to: u64) -> libc::rlimit {
+fn lower_the_limit(to: libc::rlim_t) -> libc::rlimit {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
