@@ -85,6 +85,7 @@ impl<T: Copy> Loop<T> {
             timeout_ns: Some(timeout_ns - pause_ns),
             pause_ns,
             until_ns,
+            found: None,
             mask: None,
         })
     }

@@ -17,6 +17,8 @@ pub struct Wait {
     pub(crate) pause_ns: i64,
     /// The monotonic time until which the loop has nothing to do by itself.
     pub(crate) until_ns: i64,
+    /// What `look` has brought.
+    pub(crate) found: Option<std::result::Result<(), i32>>,
     /// Boxed because it is large and rare.
     pub(crate) mask: Option<Box<SignalMask>>,
 }
@@ -44,12 +46,33 @@ impl Wait {
         }
     }
 
+    /// Asks the system once, without waiting: whether something has come, so that `block` will return at once with it.
+    pub fn look(&mut self) -> bool {
+        if self.pause_ns == 0 && self.mask.is_none() && self.found.is_none() {
+            let outcome = self.sleeper.wait(Some(0), None);
+            if outcome.is_err() || self.sleeper.len() > 0 {
+                self.found = Some(outcome);
+            }
+        }
+        self.found.is_some()
+    }
+
+    /// So much of its time has gone by with looking.
+    pub fn spend(&mut self, spent_ns: i64) {
+        if let Some(timeout_ns) = &mut self.timeout_ns {
+            *timeout_ns = timeout_ns.saturating_sub(spent_ns).max(0);
+        }
+    }
+
     /// Waits. To be called in the thread of the loop (the mask is the thread's).
     pub fn block(mut self) -> Woken {
         if self.pause_ns > 0 {
             std::thread::sleep(std::time::Duration::from_nanos(self.pause_ns as u64));
         }
-        let outcome = self.sleeper.wait(self.timeout_ns, self.mask.as_deref());
+        let outcome = match self.found {
+            Some(found) => found,
+            None => self.sleeper.wait(self.timeout_ns, self.mask.as_deref()),
+        };
         Woken {
             sleeper: self.sleeper,
             errno: outcome.err(),
@@ -67,6 +90,11 @@ pub struct Woken {
 }
 
 impl Woken {
+    /// How many reports there are.
+    pub fn count(&self) -> usize {
+        self.sleeper.len()
+    }
+
     /// Whether a signal handler ran in this thread and ended the wait.
     pub fn interrupted(&self) -> bool {
         self.errno == Some(libc::EINTR)

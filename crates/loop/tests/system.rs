@@ -488,3 +488,41 @@ fn io_is_collected() {
     assert_eq!(trace(&mut event_loop, Mode::Default), ["2 TIMER"]);
     assert!(begun.elapsed() < Duration::from_secs(30));
 }
+
+/// A look at a wait brings what has come, as the wait itself would, and nothing is told twice.
+#[test]
+fn a_wait_can_be_looked_at_before() {
+    let mut event_loop = make();
+    let (reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
+    event_loop.wait_io(reader.as_raw_fd(), Events::READ, 1).unwrap();
+    event_loop.enter(Mode::Once);
+    let Step::Block(mut wait) = event_loop.next() else {
+        panic!("there was nothing to wait for");
+    };
+    assert!(!wait.look(), "nothing has come");
+    std::io::Write::write_all(&mut (&writer), b"x").unwrap();
+    assert!(wait.look());
+    assert!(wait.look(), "what has been seen stays");
+    let woken = wait.block();
+    assert_eq!(woken.count(), 1);
+    event_loop.absorb(woken);
+    assert!(matches!(event_loop.next(), Step::Event { data: 1, .. }));
+    assert!(matches!(event_loop.next(), Step::Done));
+    event_loop.leave();
+}
+
+/// Time that went by with looking is no longer waited for.
+#[test]
+fn a_wait_that_was_spent_does_not_block() {
+    let mut event_loop = make();
+    event_loop.wait_timer(i64::MAX / 4, 0, 1);
+    event_loop.enter(Mode::Once);
+    let Step::Block(mut wait) = event_loop.next() else {
+        panic!("there was nothing to wait for");
+    };
+    wait.spend(i64::MAX);
+    assert_eq!(wait.timeout_ns(), Some(0));
+    event_loop.absorb(wait.block());
+    assert!(matches!(event_loop.next(), Step::Done));
+    event_loop.leave();
+}

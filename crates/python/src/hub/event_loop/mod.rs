@@ -19,6 +19,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use pyo3::exceptions::PyException;
 use pyo3::ffi;
@@ -30,7 +31,7 @@ use super::callback::CallbackObject;
 use super::token::{NativeEntry, Outcome, Place, Token};
 use super::{error, watcher};
 use crate::greenlet::{self, PyGreenlet};
-use crate::spin::Spin;
+use crate::spin::{Pace, Spin};
 use crate::tstate;
 
 /// How often an error that interrupts the report of an error is reported in its turn.
@@ -74,6 +75,8 @@ pub(crate) struct LoopObject {
     /// How many calls are under way in other threads that will be answered through this loop, and where it waits a moment for one.
     answers: Cell<usize>,
     answer: Spin,
+    /// Where it waits a moment for what comes from outside.
+    pace: Pace,
     is_default: bool,
     error_handler: UnsafeCell<Option<Py<PyAny>>>,
 }
@@ -137,6 +140,7 @@ impl LoopObject {
             gave_way: Arc::default(),
             answers: Cell::new(0),
             answer: Spin::default(),
+            pace: Pace::default(),
             is_default,
             error_handler: UnsafeCell::new(None),
         })
@@ -487,16 +491,21 @@ impl LoopObject {
             None
         };
         self.blocked.set(true);
+        let began = Instant::now();
         let woken = tstate::detached(py, || {
             self.gave_way.store(true, Ordering::Release);
-            if let Some(answers) = answers {
-                self.answer.until(|| answers.has_queued());
-            }
-            let woken = wait.block();
+            let woken = match answers {
+                Some(answers) => {
+                    self.answer.until(|| answers.has_queued());
+                    wait.block()
+                }
+                None => self.pace.block(wait, began),
+            };
             self.gave_way.store(false, Ordering::Release);
             woken
         });
         self.blocked.set(false);
+        self.pace.note(began, woken.count());
         self.engine()?.absorb(woken);
         self.check_signals(py);
         Ok(())
