@@ -376,7 +376,7 @@ HARMLESS = """
     PyEval_SaveThread PyException_GetTraceback PyFloat_FromDouble PyFrame_GetCode PyFrame_GetLasti PyGC_Disable
     PyGC_Enable PyImport_GetModuleDict PyList_Append PyLong_AsDouble PyLong_AsUnsignedLongLong PyLong_FromLong
     PyLong_FromLongLong PyLong_FromSize_t PyLong_FromSsize_t PyLong_FromUnsignedLongLong PyModuleDef_Init
-    PyModule_GetNameObject PyObject_GC_IsFinalized PyObject_GC_Track PyObject_GC_UnTrack PyObject_GetArenaAllocator
+    PyModule_GetNameObject PyObject_Free PyObject_GC_IsFinalized PyObject_GC_Track PyObject_GC_UnTrack PyObject_GetArenaAllocator PyObject_Malloc
     PySequence_Check PySys_GetObject PyThreadState_EnterTracing PyThreadState_Get PyThreadState_GetDict
     PyThreadState_LeaveTracing PyThread_get_thread_ident PyTuple_GetItem PyType_GetModuleName PyType_GetName
     PyType_GetQualName PyType_IsSubtype PyType_Modified PyUnicode_AsUTF8AndSize PyUnicode_DecodeFSDefaultAndSize

@@ -203,9 +203,13 @@ pub(super) unsafe fn allocate_main(thread: *const Thread) -> *mut PyGreenlet {
 }
 
 unsafe fn install_state(greenlet: *mut PyGreenlet, parent: *mut PyGreenlet, thread: *const Thread) {
-    // Written where it stays: it is some 300 bytes.
-    let mut state = Box::<State>::new_uninit();
-    state.write(State {
+    // Python's allocator, as for all that is small and lives as long as an object: it is the faster one for a crowd.
+    // SAFETY: the GIL is held, and the result is checked.
+    let place: *mut State = unsafe { ffi::PyObject_Malloc(size_of::<State>()) }.cast();
+    if place.is_null() {
+        std::alloc::handle_alloc_error(std::alloc::Layout::new::<State>());
+    }
+    let state = State {
         context: Cell::new(Context::NULL),
         thread: Cell::new(thread),
         saved: UnsafeCell::new(Saved::empty()),
@@ -221,10 +225,11 @@ unsafe fn install_state(greenlet: *mut PyGreenlet, parent: *mut PyGreenlet, thre
         looks: Cell::new(0),
         native_run: Cell::new(None),
         slot: GreenletSlot::default(),
-    });
-    // SAFETY: the object is new, ours, and large enough.
+    };
+    // SAFETY: the object is new and ours; the place is large enough, and aligned as all that Python's allocator gives (16 bytes).
     unsafe {
-        (*greenlet).pimpl = Box::into_raw(state).cast();
+        place.write(state);
+        (*greenlet).pimpl = place;
     }
 }
 
@@ -276,25 +281,29 @@ pub(crate) unsafe fn finish_dealloc(greenlet: *mut PyGreenlet) {
         }
         let dict = ptr::replace(&raw mut (*greenlet).dict, null_mut());
         ffi::Py_XDECREF(dict);
-        let state = Box::from_raw(ptr::replace(&raw mut (*greenlet).pimpl, null_mut()));
-        state.slot.locals().clear(greenlet.addr());
-        drop_state(state);
+        let state = ptr::replace(&raw mut (*greenlet).pimpl, null_mut());
+        (*state).slot.locals().clear(greenlet.addr());
+        drop_state(&*state);
+        ptr::drop_in_place(state);
+        ffi::PyObject_Free(state.cast());
         ((*kind).tp_free.unwrap_unchecked())(greenlet.cast());
         ffi::Py_DECREF(kind.cast());
     }
 }
 
+const _: () = assert!(align_of::<State>() <= 16);
+
 /// # Safety
 ///
 /// The greenlet that the state belonged to is gone.
-unsafe fn drop_state(state: Box<State>) {
+unsafe fn drop_state(state: &State) {
     // SAFETY: each reference is the state's own.
     unsafe {
         state.drop_call();
         drop_chain(state.parent.replace(null_mut()));
         ffi::Py_XDECREF(ptr::replace(tstate::saved_context(state.saved.get()), null_mut()));
         if let Some(stack) = (*state.stack.get()).take() {
-            give_up(&state, stack);
+            give_up(state, stack);
         }
         Thread::release(state.thread.replace(ptr::null()));
     }

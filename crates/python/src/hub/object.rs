@@ -61,6 +61,13 @@ impl HubObject {
         }
     }
 
+    /// The same for a single step, in which the loop cannot be replaced: no Python code runs.
+    #[inline]
+    pub(crate) fn native_loop_for_a_step(&self) -> Option<&Py<LoopObject>> {
+        // SAFETY: the caller keeps the reference for one step, with the GIL held.
+        unsafe { (*self.native.get()).as_ref() }
+    }
+
     /// What a program has put in the place of the loop `native`, as long as that is this hub's.
     pub(crate) fn loop_stand_in(&self, py: Python<'_>, native: &Py<LoopObject>) -> Option<Py<PyAny>> {
         // SAFETY: read and cloned in one step.
@@ -321,6 +328,7 @@ pub(super) fn release_deferred(py: Python<'_>) {
     {
         // SAFETY: the current hub's loop is this thread's, the GIL is held.
         unsafe { home.get().release_deferred() };
+        drop(home.into_bound(py));
     }
 }
 

@@ -161,10 +161,15 @@ impl Ticket {
     #[inline]
     pub(crate) fn claim(self, py: Python<'_>) -> Option<NonNull<PyGreenlet>> {
         debug_assert!(self.is_home());
-        if !self.slot().claim(self.wait) {
-            return None;
+        let claimed = self.slot().claim(self.wait);
+        // As bound references, which are dropped without asking whether the GIL is held.
+        let (greenlet, home) = (self.greenlet.into_bound(py), self.home.into_bound(py));
+        drop(home);
+        if claimed {
+            NonNull::new(greenlet.into_ptr().cast())
+        } else {
+            None
         }
-        NonNull::new(self.greenlet.into_bound(py).into_ptr().cast())
     }
 
     /// Wakes the greenlet, from any thread: it runs when the loop comes to it.

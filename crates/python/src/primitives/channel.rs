@@ -332,7 +332,7 @@ unsafe fn run_notifier(object: NonNull<ffi::PyObject>, place: Place) -> Outcome 
             return Outcome::NeedsHub;
         }
         Ok(_) => {
-            this.notifier.finished();
+            this.notifier.finished(slf.py());
             ChannelObject::tell_next(&slf)
         }
         Err(error) => Err(error),

@@ -92,7 +92,7 @@ impl Linkable {
             return Ok(());
         }
         let py = slf.py();
-        let home = this.notifier.hub(py).and_then(|hub| hub.get().native_loop(py).ok());
+        let home = this.notifier.native_loop(py);
         let is_ours = |ticket: &Ticket| home.as_ref().is_some_and(|home| ticket.home().is(home));
         let waits = |link: &Link| match link {
             Link::Thread(_) => false,
@@ -133,7 +133,7 @@ impl Linkable {
             }
         }
         this.telling.set(false);
-        this.notifier.finished();
+        this.notifier.finished(slf.py());
         // It was set again meanwhile, or somebody linked to it while it was set: their turn is the next.
         if this.told_anew.replace(false)
             && !this.links.is_empty()
@@ -186,6 +186,7 @@ unsafe fn run_notifier(object: NonNull<ffi::PyObject>, place: Place) -> Outcome 
         return Outcome::Done;
     };
     let outcome = (slf.get().kind.notify)(&slf, &home, place);
+    drop(home.into_bound(py));
     if matches!(outcome, Outcome::NeedsHub | Outcome::Wake { again: true, .. }) {
         std::mem::forget(slf);
     }

@@ -94,10 +94,17 @@ impl Notifier {
         drop(old);
     }
 
+    /// The hub's loop, if there is a hub.
+    pub(super) fn native_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, LoopObject>> {
+        // SAFETY: looked at and cloned in one step.
+        let home = unsafe { (*self.hub.get()).as_ref()? }.get().native_loop_for_a_step()?;
+        Some(home.bind(py).clone())
+    }
+
     /// The hub's loop, unless it has been destroyed.
     fn hub_loop(&self, py: Python<'_>) -> Option<Py<LoopObject>> {
-        let home = self.hub(py)?.get().native_loop(py).ok()?;
-        (!home.get().is_destroyed()).then_some(home)
+        let home = self.native_loop(py)?;
+        (!home.get().is_destroyed()).then(|| home.unbind())
     }
 
     /// Takes this thread's hub for the object's, if it has none that lives; gives its loop.
@@ -129,10 +136,10 @@ impl Notifier {
     }
 
     /// Says that the entry has run for the last time.
-    pub(super) fn finished(&self) {
+    pub(super) fn finished(&self, py: Python<'_>) {
         // SAFETY: one step; dropped afterwards.
         let old = unsafe { (*self.posted.get()).take() };
-        drop(old);
+        drop(old.map(|(home, _)| home.into_bound(py)));
     }
 
     /// Puts the entry into a loop, from any thread. `object` is what the notifier is part of.
@@ -142,9 +149,13 @@ impl Notifier {
         let old = unsafe { (*self.posted.get()).replace((home.clone_ref(py), forks::generation())) };
         drop(old);
         // A program that has put something in the place of `hub.loop` wants to see what is scheduled.
-        if let Some(hub) = self.hub(py)
-            && let Some(stand_in) = hub.get().loop_stand_in(py, home)
-        {
+        // SAFETY: looked at and cloned in one step.
+        let stand_in = unsafe {
+            (*self.hub.get())
+                .as_ref()
+                .and_then(|hub| hub.get().loop_stand_in(py, home))
+        };
+        if let Some(stand_in) = stand_in {
             let schedule = if home.get().is_home() {
                 "run_callback"
             } else {
@@ -156,7 +167,7 @@ impl Notifier {
         }
         let posted = home.get().call_native_soon(self.run, object);
         if posted.is_err() {
-            self.finished();
+            self.finished(py);
         }
         posted.map(drop)
     }
@@ -203,7 +214,7 @@ impl Notifier {
             return Ok(if removed { Ended::TimedOut } else { Ended::Told });
         }
         let ticket = hub::arm(py)?;
-        self.capture(py)?;
+        drop(self.capture(py)?.into_bound(py));
         enqueue(places[0], end, Link::Wake(ticket.clone_ref(py)));
         let ended = self.park_armed(py, &ticket, timeout_ns);
         if let Ok(Ended::Told) = ended {

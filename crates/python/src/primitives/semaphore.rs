@@ -63,7 +63,7 @@ fn notify(slf: &Bound<'_, Linkable>, home: &Py<LoopObject>, place: Place) -> Out
             Told::Resume(greenlet) => return Outcome::Wake { greenlet, again: true },
         }
     }
-    base.notifier.finished();
+    base.notifier.finished(slf.py());
     if let Err(error) = SemaphoreObject::tell_next(slf) {
         error.write_unraisable(py, Some(slf.as_any()));
     }
@@ -253,7 +253,7 @@ impl SemaphoreObject {
         let base = slf.as_super().get();
         if this.initialised.replace(true) {
             // Made anew, after a fork: nobody waits.
-            base.notifier.finished();
+            base.notifier.finished(slf.py());
             drop(base.links.take_all());
         }
         if hub.is_some() {
@@ -350,7 +350,7 @@ impl SemaphoreObject {
     /// For `threading`, after a fork: what waits in the parent does not wait here.
     fn _at_fork_reinit(slf: &Bound<'_, Self>) {
         let base = slf.as_super().get();
-        base.notifier.finished();
+        base.notifier.finished(slf.py());
         drop(base.links.take_all());
     }
 

@@ -318,9 +318,9 @@ impl GreenletObject {
     /// Forgets the function and its arguments, which a finished greenlet must not keep alive.
     fn forget_call(&self, py: Python<'_>) {
         let old = (
-            Self::replace_cell(&self.function, None),
-            Self::replace_cell(&self.arguments, Some(PyTuple::empty(py).unbind())),
-            Self::replace_cell(&self.keywords, None),
+            Self::replace_cell(&self.function, None).map(|function| function.into_bound(py)),
+            Self::replace_cell(&self.arguments, None).map(|arguments| arguments.into_bound(py)),
+            Self::replace_cell(&self.keywords, None).map(|keywords| keywords.into_bound(py)),
         );
         drop(old);
     }
@@ -330,17 +330,17 @@ impl GreenletObject {
         let py = slf.py();
         let this = slf.get();
         this.cancel_start(false);
-        let arguments = Self::clone_cell(py, &this.arguments).unwrap_or_else(|| PyTuple::empty(py).unbind());
-        let keywords = Self::clone_cell(py, &this.keywords);
+        let arguments = match Self::clone_cell(py, &this.arguments) {
+            Some(arguments) => arguments.into_bound(py),
+            None => PyTuple::empty(py),
+        };
+        let keywords = Self::clone_cell(py, &this.keywords).map(|keywords| keywords.into_bound(py));
         let function = Self::clone_cell(py, &this.function);
         let result = match function {
             Some(function) => Ok(function.into_bound(py)),
             None => slf.getattr("_run"),
         }
-        .and_then(|function| {
-            let keywords = keywords.as_ref().map(|keywords| keywords.bind(py));
-            function.call(arguments.bind(py), keywords)
-        });
+        .and_then(|function| function.call(&arguments, keywords.as_ref()));
         drop((arguments, keywords));
         Self::conclude(slf, result)
     }

@@ -146,7 +146,7 @@ impl SimpleQueueObject {
             Some(Told::NeedsHub) => return Outcome::NeedsHub,
             Some(Told::Done) | None => {}
         }
-        slf.get().notifier.finished();
+        slf.get().notifier.finished(slf.py());
         if let Err(error) = Self::tell_next(slf) {
             error.write_unraisable(slf.py(), Some(slf.as_any()));
         }
