@@ -73,9 +73,11 @@ impl Places {
 
     fn each(&self, mut with: impl FnMut(*mut ffi::PyObject, c_int)) {
         match self {
-            // SAFETY: the first `count` are set.
             Self::Few { codes, offsets, count } => {
-                (0..*count).for_each(|index| with(unsafe { codes[index].assume_init() }, offsets[index]))
+                for (code, offset) in codes[..*count].iter().zip(offsets) {
+                    // SAFETY: the first `count` are set.
+                    with(unsafe { code.assume_init() }, *offset);
+                }
             }
             Self::Many(all) => all.iter().for_each(|&(code, offset)| with(code, offset)),
         }
