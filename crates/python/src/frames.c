@@ -12,9 +12,9 @@
  * The overflow of a stack (`print`). The report of it says where in Python that was.
  *
  * A generator that was running there has its frame inside the generator object, with a pointer to its caller's frame: that is cut.
- * From 3.14 on it is known how far the stack of a frame is filled, and what is on it is dropped (`clear`): the objects of
- * the calls that were under way, so the greenlet that was being switched to; from 3.15 on the function, too. What the local variables hold is lost on every version, as with
- * genuine greenlet: to drop it would run finalizers in the middle of functions whose `finally` and `with` never run.
+ * From 3.14 on it is known how far the stack of a frame is filled, and what is on it is dropped (`clear`): the objects of the calls that
+ * were under way, so the greenlet that was being switched to; from 3.15 on the function, too. What the local variables hold is lost on
+ * every version, as with genuine greenlet: to drop it would run finalizers in the middle of functions whose `finally` and `with` never run.
  *
  * A `with` (`in_with`). What begins it is asked for by the instruction alone (with_statement.rs).
  *
