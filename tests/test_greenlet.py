@@ -530,7 +530,9 @@ def test_statistics_add_up():
     assert _core.statistics()["stacks_in_use"] == before["stacks_in_use"]
 
 
-@pytest.mark.skipif(sys.version_info < (3, 14), reason="nobody knows what is on the stack of a frame before CPython 3.14")
+@pytest.mark.skipif(
+    sys.version_info < (3, 14), reason="nobody knows what is on the stack of a frame before CPython 3.14"
+)
 def test_the_main_greenlet_of_an_ended_thread_goes_with_the_one_that_was_switching_to_it():
     """What the calls that were under way referred to is dropped; what is in local variables is lost."""
     mains, kept = [], []
