@@ -187,7 +187,8 @@ impl EpollSleeper {
         self.events.clear();
         let outcome = match timeout_ns {
             Some(0) => self.look(),
-            Some(ns) if ns > 0 && !NO_NANOSECONDS.load(Ordering::Relaxed) => match self.wait_ns(ns, mask) {
+            // Whole milliseconds (the longest wait is a number of them): the older call is the cheaper one.
+            Some(ns) if ns % MILLISECOND_NS != 0 && !NO_NANOSECONDS.load(Ordering::Relaxed) => match self.wait_ns(ns, mask) {
                 Err(libc::ENOSYS) => {
                     NO_NANOSECONDS.store(true, Ordering::Relaxed);
                     self.wait_ms(timeout_ns, mask)
