@@ -106,10 +106,12 @@ impl<T: Copy> Loop<T> {
         if self.run.mode == Mode::NoWait || self.groups.idle_count > 0 || self.fds.has_always() || self.has_news() {
             return at_once;
         }
-        // Without deadlines it does not matter how long the callbacks have taken.
-        if !self.timers.is_empty() || !self.periodics.is_empty() || self.io_collect_ns > 0 {
-            self.update_time();
+        if self.timers.is_empty() && self.periodics.is_empty() && self.io_collect_ns == 0 {
+            // Without deadlines it does not matter how long the callbacks have taken: the clock need not be read.
+            let until = self.now.monotonic_ns.saturating_add(LONGEST_WAIT_NS);
+            return (LONGEST_WAIT_NS.max(self.timeout_collect_ns), until);
         }
+        self.update_time();
         let now = self.now.monotonic_ns;
         if self.timers.has_due_newcomer(now) {
             return at_once;
