@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use verdigris_loop::{Break, Events, Key, Loop, Mode, Script, SoonKey, Spec, Step};
 
 const LONGEST_NS: i64 = 59_743_000_000;
+const FOR_EVER: i64 = i64::MAX;
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -348,7 +349,9 @@ impl Model {
         }
         self.now = self.clock.monotonic();
         let first = self.timers.iter().map(|timer| timer.0).min().unwrap_or(i64::MAX);
-        if first < self.now {
+        if first == i64::MAX {
+            FOR_EVER
+        } else if first < self.now {
             0
         } else {
             first.saturating_sub(self.now).saturating_add(1).min(LONGEST_NS)
@@ -796,7 +799,7 @@ impl Pair {
                     let Expect::Block(timeout) = expected else {
                         panic!("a wait, instead of {expected:?}")
                     };
-                    assert_eq!(wait.timeout_ns(), Some(timeout));
+                    assert_eq!(wait.timeout_ns(), (timeout != FOR_EVER).then_some(timeout));
                     assert!(!self.real.is_stale(&wait));
                     self.real.absorb(wait.block());
                     self.model.polled(self.script.monotonic());

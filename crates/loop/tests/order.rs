@@ -421,6 +421,13 @@ fn how_long_to_wait() {
     event_loop.stop(idle).unwrap();
     started(&mut event_loop, io(3), "io");
     trace(&mut event_loop, Mode::Once);
+    assert_eq!(script.take_waits(), [None], "nothing to be in time for");
+    event_loop.set_guard_signals(true);
+    trace(&mut event_loop, Mode::Once);
+    assert_eq!(script.take_waits(), [Some(20 * MS), Some(59_743 * MS)], "LV-C07");
+    event_loop.set_guard_signals(false);
+    event_loop.wait_timer(3_600_000 * MS, 0, "far");
+    trace(&mut event_loop, Mode::Once);
     assert_eq!(script.take_waits(), [Some(59_743 * MS)], "LV-C07");
 }
 

@@ -188,13 +188,15 @@ impl EpollSleeper {
         let outcome = match timeout_ns {
             Some(0) => self.look(),
             // Whole milliseconds (the longest wait is a number of them): the older call is the cheaper one.
-            Some(ns) if ns % MILLISECOND_NS != 0 && !NO_NANOSECONDS.load(Ordering::Relaxed) => match self.wait_ns(ns, mask) {
-                Err(libc::ENOSYS) => {
-                    NO_NANOSECONDS.store(true, Ordering::Relaxed);
-                    self.wait_ms(timeout_ns, mask)
+            Some(ns) if ns % MILLISECOND_NS != 0 && !NO_NANOSECONDS.load(Ordering::Relaxed) => {
+                match self.wait_ns(ns, mask) {
+                    Err(libc::ENOSYS) => {
+                        NO_NANOSECONDS.store(true, Ordering::Relaxed);
+                        self.wait_ms(timeout_ns, mask)
+                    }
+                    outcome => outcome,
                 }
-                outcome => outcome,
-            },
+            }
             _ => self.wait_ms(timeout_ns, mask),
         };
         let count = outcome?;
