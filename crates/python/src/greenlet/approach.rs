@@ -13,7 +13,7 @@ use super::object::{PyGreenlet, State, state};
 use crate::prefetch::prefetch_range;
 
 /// Of a stack, so much from the stack pointer up is asked for: what a wait in a call from Python takes.
-const STACK_BYTES: usize = 1024;
+const STACK_BYTES: usize = 640;
 /// Of the first Python frames, which lie above the stack, so much.
 const FRAMES_BYTES: usize = 256;
 /// Of the object that the greenlet waits for, so much.
