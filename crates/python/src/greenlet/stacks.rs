@@ -14,6 +14,7 @@
 //!
 //! The environment variable `VERDIGRIS_STACK_SIZE` (bytes, or with the suffix K or M) sets one size for all.
 
+use std::ptr::with_exposed_provenance_mut;
 use std::sync::LazyLock;
 
 use verdigris_fiber::{Place, Stack, StackPool, StackSize};
@@ -81,7 +82,7 @@ pub(super) unsafe fn count() -> [usize; 2] {
         let (count, next) = pool().owners(from, &mut owners);
         for &owner in &owners[..count] {
             // SAFETY: a greenlet that owns a stack is alive: only whoever holds the GIL can end that.
-            let active = unsafe { state(owner as *mut PyGreenlet).is_active() };
+            let active = unsafe { state(with_exposed_provenance_mut(owner)).is_active() };
             numbers[usize::from(!active)] += 1;
         }
         place = next;

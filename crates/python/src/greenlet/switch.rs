@@ -404,7 +404,7 @@ unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload
             pending.restore();
             return Started::Overtaken;
         }
-        let stack = match pool().allocate_for(greenlet.addr()) {
+        let stack = match pool().allocate_for(greenlet.expose_provenance()) {
             Ok(stack) => stack,
             Err(_) => {
                 let pending = Pending::take();
