@@ -84,6 +84,16 @@ ROWS = {
         Told.spawn(gevent.sleep, 0.001).join(); assert seen == ["out"], seen
         hub.exception_stream = None; one = Refuses.spawn(gevent.sleep, 0.001); one.join(); assert isinstance(one.exception, IndexError)
     """,
+    "GV-68 the same when the method comes later": """
+        class Told(gevent.Greenlet): pass
+        def leave(): gevent.sleep(0); gevent.sleep(0)
+        Told.spawn(leave).join(); Told.spawn(leave).join()
+        one = Told(leave); one.switch_out = lambda: note("own"); one.start(); one.join(); assert seen == ["own"] * 2, seen
+        Told.spawn(leave).join(); assert seen == ["own"] * 2, seen
+        Told.switch_out = lambda self: note("class")
+        Told.spawn(leave).join(); assert seen == ["own"] * 2 + ["class"] * 2, seen
+        del Told.switch_out; Told.spawn(leave).join(); assert len(seen) == 4, seen
+    """,
     "GV-69 the hub does not wait": """
         hub.exception_stream = None; hub.handle_error = lambda context, kind, value, traceback: note(kind.__name__, str(value))
         loop.run_callback(gevent.sleep, 1); gevent.sleep(0)

@@ -78,6 +78,24 @@ pub(crate) unsafe fn set_successor(successor: *mut PyGreenlet) {
     unsafe { (*thread::present_if_any()).successor.set(successor) }
 }
 
+/// Whether the object's attributes can only be its class's: nobody has given it one, and the class looks them up in the usual way.
+///
+/// # Safety
+///
+/// `greenlet` is a greenlet that is alive.
+pub(crate) unsafe fn has_no_attributes(greenlet: *mut PyGreenlet) -> bool {
+    // SAFETY: the caller's promise; the greenlet type lives for ever.
+    unsafe {
+        let usual = (*super::greenlet_type())
+            .tp_getattro
+            .map(|look_up| look_up as *const ());
+        let own = (*ffi::Py_TYPE(greenlet.cast()))
+            .tp_getattro
+            .map(|look_up| look_up as *const ());
+        (*greenlet).dict.is_null() && own == usual
+    }
+}
+
 /// `GreenletExit`.
 pub(crate) fn exit_class(py: Python<'_>) -> Bound<'_, PyType> {
     // SAFETY: the class lives for ever.

@@ -41,7 +41,9 @@ mod switch;
 mod thread;
 mod trace;
 
-pub(crate) use layer::{current_bound, exit_class, is_traced, main_bound, set_initial_parent, set_successor, slot};
+pub(crate) use layer::{
+    current_bound, exit_class, has_no_attributes, is_traced, main_bound, set_initial_parent, set_successor, slot,
+};
 pub(crate) use module::register;
 pub(crate) use object::{PyGreenlet, allocate_child, begin_dealloc, finish_dealloc, state};
 pub(crate) use stacks::pool;

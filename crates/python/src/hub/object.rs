@@ -4,6 +4,7 @@
 //! thread pool and resolver, `run` itself) is Python there. Here is what every wait needs.
 
 use std::cell::{Cell, UnsafeCell};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
@@ -343,9 +344,41 @@ pub(super) fn announce_switch_out(current: &Bound<'_, PyAny>) -> PyResult<()> {
     if std::ptr::eq(kind, greenlet::greenlet_type()) || std::ptr::eq(kind, super::greenlet::type_pointer(py)) {
         return Ok(());
     }
-    match current.getattr_opt("switch_out")? {
+    // SAFETY: the running greenlet is alive, and so is its class.
+    let plain = unsafe { greenlet::has_no_attributes(current.as_ptr().cast()) };
+    // SAFETY: as above.
+    if plain && QUIET.is(kind, unsafe { (*kind).tp_version_tag }) {
+        return Ok(());
+    }
+    match current.getattr_opt(pyo3::intern!(py, "switch_out"))? {
         Some(switch_out) => switch_out.call0().map(drop),
-        None => Ok(()),
+        None => {
+            // SAFETY: as above. No Python code has run since it was looked up, which gives the class a version.
+            QUIET.remember(kind, unsafe { (*kind).tp_version_tag });
+            Ok(())
+        }
+    }
+}
+
+/// The class, and its version, that was found to have no `switch_out` last: to look it up takes an AttributeError each time.
+struct QuietClass {
+    class: AtomicPtr<ffi::PyTypeObject>,
+    version: AtomicU32,
+}
+
+static QUIET: QuietClass = QuietClass {
+    class: AtomicPtr::new(std::ptr::null_mut()),
+    version: AtomicU32::new(0),
+};
+
+impl QuietClass {
+    fn is(&self, class: *mut ffi::PyTypeObject, version: u32) -> bool {
+        version != 0 && self.class.load(Ordering::Relaxed) == class && self.version.load(Ordering::Relaxed) == version
+    }
+
+    fn remember(&self, class: *mut ffi::PyTypeObject, version: u32) {
+        self.class.store(class, Ordering::Relaxed);
+        self.version.store(version, Ordering::Relaxed);
     }
 }
 
