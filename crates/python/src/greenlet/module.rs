@@ -284,7 +284,7 @@ unsafe fn functions(py: Python<'_>) -> PyResult<Vec<(&'static str, Bound<'_, PyA
             statistics as *mut c_void,
             none,
             c"statistics() -> dict\n\nGreenlets and their stacks: numbers, bytes of address space (reserved), bytes in memory (resident). Looks at every\n\
-              stack: takes a millisecond for some ten thousand.\n\n\
+              stack: takes 10 milliseconds for a thousand of them.\n\n\
               greenlets_alive, greenlets_suspended: started and not ended, the main greenlets of threads included; and those of\n\
               them that do not run now. greenlets_stranded: suspended when their thread ended, so that they never run again.\n\
               threads: threads that have greenlets. starts: greenlets that were ever started; reuses: those of them that got a used stack.\n\
