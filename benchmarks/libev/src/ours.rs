@@ -91,38 +91,46 @@ impl<A: Act> Side<A> for Ours<A> {
         self.event_loop.ref_();
     }
 
+    #[inline(always)]
     fn set_io(&mut self, number: usize, fd: c_int) {
         let events = Events::READ;
         let spec = Spec::Io { fd, events };
         self.event_loop.set(self.ios[number], spec).expect("stopped");
     }
 
+    #[inline(always)]
     fn start_io(&mut self, number: usize) {
         self.event_loop.start(self.ios[number]).expect("a watcher");
     }
 
+    #[inline(always)]
     fn stop_io(&mut self, number: usize) {
         self.event_loop.stop(self.ios[number]).expect("a watcher");
     }
 
+    #[inline(always)]
     fn start_once(&mut self, number: usize, after_ns: i64) {
         self.once[number] = self.event_loop.wait_timer(after_ns, 0, TIMER);
     }
 
+    #[inline(always)]
     fn stop_once(&mut self, number: usize) {
         self.event_loop.cancel(self.once[number]);
     }
 
+    #[inline(always)]
     fn set_repeating(&mut self, number: usize, repeat_ns: i64) {
         let after_ns = 0;
         let spec = Spec::Timer { after_ns, repeat_ns };
         self.event_loop.set(self.timers[number], spec).expect("stopped");
     }
 
+    #[inline(always)]
     fn again(&mut self, number: usize) {
         self.event_loop.again(self.timers[number]).expect("a timer");
     }
 
+    #[inline(always)]
     fn stop_repeating(&mut self, number: usize) {
         self.event_loop.stop(self.timers[number]).expect("a timer");
     }

@@ -1,7 +1,7 @@
 //! What the cases ask of a loop, so that each is written once and runs on libev and on ours.
 //!
 //! Watchers are told apart by a number, as a program would tell its connections apart: libev's is in the watcher's
-//! `data`, ours is the payload. All of it is generic, so that neither side pays for being called through here.
+//! `data`, ours is the payload. All of it is generic and inline, so that neither side pays for being called through here.
 
 use std::ffi::c_int;
 

@@ -89,20 +89,24 @@ impl<A: Act> Side<A> for Theirs<A> {
         unsafe { libev::ev_ref(self.event_loop.0) };
     }
 
+    #[inline(always)]
     fn set_io(&mut self, number: usize, fd: c_int) {
         self.ios[number].set(fd, libev::READ);
     }
 
+    #[inline(always)]
     fn start_io(&mut self, number: usize) {
         // SAFETY: set, and stays where it is.
         unsafe { libev::ev_io_start(self.event_loop.0, &mut self.ios[number]) };
     }
 
+    #[inline(always)]
     fn stop_io(&mut self, number: usize) {
         // SAFETY: of this loop.
         unsafe { libev::ev_io_stop(self.event_loop.0, &mut self.ios[number]) };
     }
 
+    #[inline(always)]
     fn start_once(&mut self, number: usize, after: f64) {
         let timer = &mut self.timers[number];
         timer.set(after, 0.0);
@@ -110,20 +114,24 @@ impl<A: Act> Side<A> for Theirs<A> {
         unsafe { libev::ev_timer_start(self.event_loop.0, timer) };
     }
 
+    #[inline(always)]
     fn stop_once(&mut self, number: usize) {
         // SAFETY: of this loop.
         unsafe { libev::ev_timer_stop(self.event_loop.0, &mut self.timers[number]) };
     }
 
+    #[inline(always)]
     fn set_repeating(&mut self, number: usize, repeat: f64) {
         self.timers[number].set(0.0, repeat);
     }
 
+    #[inline(always)]
     fn again(&mut self, number: usize) {
         // SAFETY: set, and stays where it is.
         unsafe { libev::ev_timer_again(self.event_loop.0, &mut self.timers[number]) };
     }
 
+    #[inline(always)]
     fn stop_repeating(&mut self, number: usize) {
         self.stop_once(number);
     }
