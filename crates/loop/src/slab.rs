@@ -1,7 +1,7 @@
 //! Where watchers and one-shot waits live: an array with generational places, so that nothing is allocated per wait
 //! and an outdated `Key` hits nobody.
 //!
-//! An entry is kept small (56 bytes with an 8-byte payload): a hundred thousand sleeping greenlets are a hundred
+//! An entry is kept small (48 bytes with an 8-byte payload): a hundred thousand sleeping greenlets are a hundred
 //! thousand of these, plus 20 bytes each in the timer heap. What only rare kinds need is boxed.
 
 use crate::kinds::Kind;
@@ -236,6 +236,6 @@ mod tests {
 
     #[test]
     fn an_entry_stays_small() {
-        assert!(size_of::<Entry<usize>>() <= 56, "{}", size_of::<Entry<usize>>());
+        assert!(size_of::<Entry<usize>>() <= 48, "{}", size_of::<Entry<usize>>());
     }
 }
