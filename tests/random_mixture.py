@@ -22,6 +22,7 @@ Everything follows from the seed, as far as the threads of the system allow.
 import argparse
 import collections
 import contextvars
+import faulthandler
 import gc
 import os
 import random
@@ -94,6 +95,8 @@ def run_program(seed):
     world.run()
     for thread in program.threads:
         thread.join(60)
+        if thread.is_alive():
+            faulthandler.dump_traceback(sys.__stderr__)
         check(not thread.is_alive(), "a thread that does not end")
     program.exchange.clear()
     program.frames.clear()
@@ -511,8 +514,9 @@ class World:
             try:
                 self.be_a_child()
             except BaseException:
-                os.write(2, f"in a child: {traceback.format_exc()}".encode())
-                os._exit(1)
+                FAILED.append(traceback.format_exc())
+            if FAILED:
+                os.write(2, f"\nin a child: {FAILED[0]}\n".encode())
             os._exit(1 if FAILED else 0)
         _, status = os.waitpid(child, 0)
         check(status == 0, "a child ended with status", status)

@@ -181,6 +181,32 @@ def test_the_collector_kills_a_cycle_while_its_objects_are_whole():
     assert seen == [True]
 
 
+def test_the_collector_lets_a_generator_run_that_is_in_a_suspended_greenlet(monkeypatch):
+    """The generator is older, so the collector would finalize it first, and closing it is refused while it runs."""
+    caught, seen = [], []
+    monkeypatch.setattr(sys, "unraisablehook", lambda args: caught.append(args.exc_value))
+    main = getcurrent()
+
+    def numbers():
+        try:
+            yield 1
+            main.switch()
+        finally:
+            seen.append("closed")
+
+    def start(generator):
+        next(generator)
+        made = greenlet(lambda generator: next(generator))
+        made.itself = made
+        made.switch(generator)
+
+    start(numbers())
+    gc.collect()
+    gc.collect()
+    assert caught == []
+    assert seen == ["closed"]
+
+
 def test_a_subclass_with_del_and_slots():
     events = []
 

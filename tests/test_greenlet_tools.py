@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import verdigris
+from verdigris._core import getcurrent, greenlet
 
 HERE = Path(__file__).parent
 PROGRAMS = ("greenlet_tools", "greenlet_coverage")
@@ -57,8 +58,8 @@ def test_a_trace_function_sees_that_another_greenlet_goes_on():
     sys.settrace(trace)
     verdigris.sleep(0.001)
     sys.settrace(None)
-    for greenlet in (one, other):
-        lines = [(event, name) for who, event, name in seen if who is greenlet and (event, name) != ("line", "goes_on")]
+    for each in (one, other):
+        lines = [(event, name) for who, event, name in seen if who is each and (event, name) != ("line", "goes_on")]
         place = lines.index(("call", "goes_on"))
         assert lines[:place] == [("call", "wait"), ("line", "wait")]
         assert lines[place:] == [("call", "goes_on"), ("return", "goes_on"), ("line", "wait"), ("return", "wait")]
@@ -74,3 +75,54 @@ def test_what_a_trace_function_raises_comes_out_of_the_wait():
         verdigris.sleep(0.001)
     assert sys.gettrace() is None
     verdigris.sleep(0.001)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring is new in 3.12")
+@pytest.mark.parametrize("watched_before", [False, True])
+def test_a_tool_that_begins_while_a_greenlet_is_suspended_sees_an_exception_leave_it(watched_before):
+    """CPython 3.15 does not prepare the frames of suspended greenlets, and crashes on them."""
+    main, monitoring, seen = getcurrent(), sys.monitoring, []
+
+    def inner():
+        main.switch()
+
+    def outer():
+        yield inner()
+
+    def watch(events):
+        monitoring.use_tool_id(4, "test")
+        monitoring.register_callback(4, monitoring.events.PY_UNWIND, lambda code, *_: seen.append(code.co_name))
+        monitoring.set_events(4, events)
+
+    if watched_before:
+        watch(monitoring.events.LINE)
+    suspended = greenlet(lambda: next(outer()))
+    suspended.switch()
+    if watched_before:
+        monitoring.free_tool_id(4)
+    watch(monitoring.events.PY_UNWIND)
+    try:
+        with pytest.raises(KeyError):
+            suspended.throw(KeyError)
+    finally:
+        monitoring.free_tool_id(4)
+    assert seen[:3] == ["inner", "outer", "<lambda>"]
+
+
+def test_a_profiler_that_begins_while_a_greenlet_is_suspended():
+    main = getcurrent()
+
+    def body():
+        main.switch()
+
+    suspended = greenlet(body)
+    suspended.switch()
+    seen = []
+    sys.setprofile(lambda frame, event, _: seen.append((event, frame.f_code.co_name)))
+    try:
+        suspended.throw(KeyError)
+    except KeyError:
+        pass
+    finally:
+        sys.setprofile(None)
+    assert ("return", "body") in seen

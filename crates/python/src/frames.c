@@ -21,6 +21,8 @@
  * A spawn (`note`). Where a greenlet is made is written down as code objects and offsets, of the running thread's frames; a frame object
  * for each, which the public interface makes, would cost more than the spawn.
  *
+ * A tool that begins to watch (`prepare`), from 3.15 on: see tstate.c.
+ *
  * This is the only file that needs CPython's internal headers, and it works without them: then every such stack is given up,
  * and frame objects are made.
  */
@@ -51,6 +53,7 @@
 #  if PY_VERSION_HEX >= 0x030F0000
 #    define HAS_FRAME_VISITS 1
 #    include <internal/pycore_gc.h>
+#    include <internal/pycore_instruments.h>
 #  endif
 
 static int
@@ -96,11 +99,32 @@ verdigris_frames_forget(struct _PyInterpreterFrame *frame)
 #endif
 }
 
+#ifdef HAS_FRAME_VISITS
+struct visitor {
+    visitproc visit;
+    void *arg;
+};
+
+/* Hides a generator or coroutine that is in the middle of running: the collector would close it, which it refuses while it runs, and
+ * might do so before it finalizes the greenlet. Like this it counts as reachable, and ends when the greenlet is killed. */
+static int
+visit_unless_it_runs(PyObject *object, void *arg)
+{
+    struct visitor *visitor = arg;
+    if ((PyGen_Check(object) || PyCoro_CheckExact(object) || PyAsyncGen_CheckExact(object))
+        && ((PyGenObject *)object)->gi_frame_state == FRAME_EXECUTING) {
+        return 0;
+    }
+    return visitor->visit(object, visitor->arg);
+}
+#endif
+
 /* tp_traverse of a suspended greenlet's frames. Those of generators are theirs to visit. */
 int
 verdigris_frames_visit(struct _PyInterpreterFrame *frame, visitproc visit, void *arg)
 {
 #ifdef HAS_FRAME_VISITS
+    struct visitor visitor = {visit, arg};
     for (; frame != NULL; frame = frame->previous) {
         if (!is_python_frame(frame) || frame->owner == FRAME_OWNED_BY_GENERATOR) {
             continue;
@@ -109,7 +133,7 @@ verdigris_frames_visit(struct _PyInterpreterFrame *frame, visitproc visit, void 
         Py_VISIT(frame->f_locals);
         _Py_VISIT_STACKREF(frame->f_funcobj);
         _Py_VISIT_STACKREF(frame->f_executable);
-        int result = _PyGC_VisitFrameStack(frame, visit, arg);
+        int result = _PyGC_VisitFrameStack(frame, visit_unless_it_runs, &visitor);
         if (result != 0) {
             return result;
         }
@@ -120,6 +144,32 @@ verdigris_frames_visit(struct _PyInterpreterFrame *frame, visitproc visit, void 
     (void)arg;
 #endif
     return 0;
+}
+
+/* For frames that were suspended when a tool began to watch. When an exception leaves a frame, the interpreter takes for granted that
+ * its code has a record of who is to be told; this makes one where there is none, as it would itself (it is freed with the code), and
+ * puts down who that is now. */
+void
+verdigris_frames_prepare(struct _PyInterpreterFrame *frame)
+{
+#if defined(HAS_FRAMES) && PY_VERSION_HEX >= 0x030F0000
+    const int event = PY_MONITORING_EVENT_PY_UNWIND;
+    uint8_t everywhere = PyInterpreterState_Get()->monitors.tools[event];
+    for (; frame != NULL; frame = frame->previous) {
+        if (!is_python_frame(frame)) {
+            continue;
+        }
+        PyCodeObject *code = _PyFrame_GetCode(frame);
+        if (code->_co_monitoring == NULL) {
+            code->_co_monitoring = PyMem_Calloc(1, sizeof(*code->_co_monitoring));
+        }
+        if (code->_co_monitoring != NULL) {
+            code->_co_monitoring->active_monitors.tools[event] = everywhere | code->_co_monitoring->local_monitors.tools[event];
+        }
+    }
+#else
+    (void)frame;
+#endif
 }
 
 /* Drops what is on the stacks of the frames, local variables apart. They will not run again, and nothing points at them; this may run any

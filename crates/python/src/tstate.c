@@ -14,6 +14,9 @@
  *   JIT             -                        -                          previous_executor current_executor
  *   all             exc_info, context (+ context_ver), datastack_chunk, datastack_top, datastack_limit
  *
+ * When a tool or profiler begins to watch, CPython prepares the code of all frames that it finds in the threads. It does not find those
+ * of suspended greenlets, and from 3.15 on it crashes when an exception leaves one (PY_UNWIND): so they are prepared when they go on.
+ *
  * Not exchanged, because they belong to the thread: tracing, the trace and profile functions, the pending exception (a switch may
  * carry it over), async_exc, the dict, delete_later (a list of the whole thread).
  *
@@ -56,6 +59,12 @@ extern int PyUnstable_ThreadState_SetStackProtection(PyThreadState *, void *, si
 extern void PyUnstable_ThreadState_ResetStackProtection(PyThreadState *) __attribute__((weak));
 #endif
 
+#if PY_VERSION_HEX >= 0x030F0000
+#  define HAS_LOCAL_UNWIND 1
+/* The bits below it are requests to the interpreter (pycore_ceval.h). */
+#  define MONITORING_VERSION(tstate) ((uint32_t)((tstate)->eval_breaker >> 8))
+#endif
+
 typedef struct {
 #ifdef HAS_CFRAME
     _PyCFrame *cframe;
@@ -75,6 +84,9 @@ typedef struct {
     int depth;
     int c_remaining;
     int trash_nesting;
+#ifdef HAS_LOCAL_UNWIND
+    uint32_t monitoring; /* the version of what is monitored in this interpreter */
+#endif
     _PyErr_StackItem bottom_exc;
 #ifdef HAS_CFRAME
     _PyCFrame bottom_cframe;
@@ -124,6 +136,9 @@ verdigris_tstate_begin(PyThreadState *tstate, Saved *saved, char *annex, size_t 
     saved->stack_bytes = stack_bytes;
     saved->depth = 0;
     saved->trash_nesting = 0;
+#ifdef HAS_LOCAL_UNWIND
+    saved->monitoring = MONITORING_VERSION(tstate);
+#endif
 #ifdef HAS_C_RECURSION
     saved->c_remaining = (int)(stack_bytes / 1024 < C_LIMIT ? stack_bytes / 1024 : C_LIMIT);
 #else
@@ -156,6 +171,9 @@ save(PyThreadState *tstate, Saved *saved)
 #if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030D0000
     saved->trash_nesting = tstate->trash.delete_nesting;
 #endif
+#ifdef HAS_LOCAL_UNWIND
+    saved->monitoring = MONITORING_VERSION(tstate);
+#endif
 #if PY_VERSION_HEX >= 0x030E0000
     saved->executor = tstate->current_executor;
 #elif PY_VERSION_HEX >= 0x030D0000
@@ -163,9 +181,21 @@ save(PyThreadState *tstate, Saved *saved)
 #endif
 }
 
+/* frames.c */
+int verdigris_frames_forget(struct _PyInterpreterFrame *frame);
+int verdigris_frames_visit(struct _PyInterpreterFrame *frame, visitproc visit, void *arg);
+void verdigris_frames_clear(struct _PyInterpreterFrame *frame);
+void verdigris_frames_print(struct _PyInterpreterFrame *frame, int descriptor);
+void verdigris_frames_prepare(struct _PyInterpreterFrame *frame);
+
 static inline void
 load(PyThreadState *tstate, Saved *saved)
 {
+#ifdef HAS_LOCAL_UNWIND
+    if (saved->monitoring != MONITORING_VERSION(tstate)) {
+        verdigris_frames_prepare(saved->frame);
+    }
+#endif
 #ifdef HAS_CFRAME
 #  if PY_VERSION_HEX < 0x030C0000
     saved->cframe->use_tracing = tstate->cframe->use_tracing;
@@ -273,12 +303,6 @@ verdigris_saved_annex_used(Saved *saved)
 {
     return saved->chunk != NULL && saved->chunk->previous == NULL ? (char *)saved->chunk_top : NULL;
 }
-
-/* frames.c */
-int verdigris_frames_forget(struct _PyInterpreterFrame *frame);
-int verdigris_frames_visit(struct _PyInterpreterFrame *frame, visitproc visit, void *arg);
-void verdigris_frames_clear(struct _PyInterpreterFrame *frame);
-void verdigris_frames_print(struct _PyInterpreterFrame *frame, int descriptor);
 
 static inline struct _PyInterpreterFrame *
 top_frame(Saved *saved)
