@@ -328,6 +328,9 @@ verdigris_saved_visit(Saved *saved, visitproc visit, void *arg)
     return verdigris_frames_visit(top_frame(saved), visit, arg);
 }
 
+/* There under AddressSanitizer alone. Functions that never return leave what it knows of the stack behind them, for the next greenlet. */
+extern void __asan_unpoison_memory_region(const volatile void *, size_t) __attribute__((weak));
+
 /* For a greenlet that will never run again, its thread having ended: whether its stack and annex can be used by another. What its
  * calls that were under way refer to is dropped if `clear` says so, from 3.14 on; the rest is lost. Chunks of frames beyond the annex are freed. This may
  * run any Python code. */
@@ -339,6 +342,9 @@ verdigris_saved_forget(Saved *saved, int clear)
     }
     if (clear) {
         verdigris_frames_clear(top_frame(saved));
+    }
+    if (__asan_unpoison_memory_region != NULL) {
+        __asan_unpoison_memory_region(saved->stack_lowest, saved->stack_bytes);
     }
     PyObjectArenaAllocator arenas;
     PyObject_GetArenaAllocator(&arenas);
