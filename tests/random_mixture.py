@@ -586,8 +586,8 @@ class World:
                     sleep(chance.choice([0, 0, 0.0005]))
                     check(getcurrent() is me, "the hub resumed another")
             finally:
-                child.throw()  # its frames know this greenlet, and what killed this one knows them
                 count[1] += 1
+                child.throw()  # its frames know this greenlet, and what killed this one knows them
 
         get_hub().NOT_ERROR = (*PLANNED, GreenletExit)
         jobs = [spawn(job, self.random.random()) for _ in range(5)]
