@@ -23,6 +23,7 @@ import argparse
 import collections
 import contextvars
 import faulthandler
+import functools
 import gc
 import os
 import random
@@ -602,7 +603,7 @@ class World:
         self.jobs += 1
         while not all(job.dead for job in jobs):
             try:
-                self.guarded((lambda: stuck.pop().throw(Killed)) if stuck else wait)
+                self.guarded(functools.partial(stuck.pop().throw, Killed) if stuck else wait)
             except InvalidSwitchError:
                 pass  # a raw greenlet that the collector was to kill switched here
             except LoopExit:

@@ -156,7 +156,7 @@ verdigris_frames_prepare(struct _PyInterpreterFrame *frame)
     const int event = PY_MONITORING_EVENT_PY_UNWIND;
     uint8_t everywhere = PyInterpreterState_Get()->monitors.tools[event];
     for (; frame != NULL; frame = frame->previous) {
-        if (!is_python_frame(frame)) {
+        if (!is_python_frame(frame) || _PyFrame_IsIncomplete(frame)) { /* what calls an __init__ has a constant for its code */
             continue;
         }
         PyCodeObject *code = _PyFrame_GetCode(frame);
