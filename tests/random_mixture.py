@@ -69,6 +69,7 @@ def main():
     given = options.parse_args()
     warnings.simplefilter("ignore", DeprecationWarning)  # fork in a process with threads is what this is about
     sys.unraisablehook = ignored
+    faulthandler.enable(sys.__stderr__)
     sys.stderr = Survivors()
     sys.setswitchinterval(1e-4)
     get_hub()  # imports what it needs: a child must not find another thread importing
@@ -103,6 +104,12 @@ def run_program(seed):
     program.frames.clear()
     gc.collect()
     world.end()
+    for _ in range(200):
+        if world.begun == world.ended:
+            break
+        time.sleep(0.005)  # what a thread leaves is cleaned up after its end,
+        gc.collect()
+        greenlet(int).switch()  # and those that it dropped are killed at this thread's next switch
     check(world.begun == world.ended, "greenlets that did not run their finally", world.begun - world.ended)
     leaves = program.leaves
     del world, program
@@ -187,16 +194,22 @@ class World:
         stop_tracing()
         while self.table:
             last = self.table.pop()
-            self.guarded(last.throw) if self.random.random() < 0.5 else None
+            self.end_one(last) if self.random.random() < 0.5 else None
             del last
         # Two that are in calls of each other keep each other.
         for born in self.born:
             last = born()
             for _ in range(100):  # one that is in a finalizer survives
                 if last:
-                    self.guarded(last.throw)
+                    self.end_one(last)
             check(not last, "not dead at the end", last)
             del last
+
+    def end_one(self, last):
+        try:
+            self.guarded(last.throw)
+        except LoopExit:
+            pass  # its parent was a greenlet of the hub that has ended
 
     def guarded(self, function):
         """Calls it; what the program may raise is no error."""
@@ -350,6 +363,8 @@ class World:
         if sys.version_info < (3, 12):
             # There the collector runs in the middle of `f_back`, and a finalizer that resumes the greenlet looked at pulls the
             # frames away from under the interpreter. From 3.12 on it runs between instructions.
+            if threading.active_count() > 1:
+                return  # another thread might enable it
             gc.disable()
         try:
             frame = self.target().gr_frame
@@ -510,6 +525,8 @@ class World:
         """A child that goes on in the middle of this: it drops all the others, and makes new ones."""
         if self.program.seed % 3 or self.random.random() < 0.5:
             return
+        if self.jobs:
+            return  # the hub would go on in the child with what waits for it, which would take this for its own process
         TOTALS["forks"] += 1
         child = os.fork()
         if child == 0:
@@ -521,8 +538,13 @@ class World:
             if FAILED:
                 os.write(2, f"\nin a child: {FAILED[0]}\n".encode())
             os._exit(1 if FAILED else 0)
-        _, status = os.waitpid(child, 0)
-        check(status == 0, "a child ended with status", status)
+        end = time.monotonic() + 100
+        while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
+            if time.monotonic() > end:
+                os.kill(child, signal.SIGABRT)  # faulthandler says where it was
+                end += 20
+            time.sleep(0.001)
+        check(ended[1] == 0, "a child ended with status", ended[1])
 
     def be_a_child(self):
         me = getcurrent()

@@ -70,8 +70,13 @@ unsafe fn throw_exit(greenlet: *mut PyGreenlet) {
         } else {
             ffi::Py_DECREF(result);
         }
-        let killer = own.parent.replace(parent);
-        ffi::Py_XDECREF(killer.cast());
+        // Unless somebody else is killing it meanwhile, having come back to life in the first attempt: then it ends there.
+        let unused = if own.parent.get() == killer {
+            own.parent.replace(parent)
+        } else {
+            parent
+        };
+        ffi::Py_XDECREF(unused.cast());
     }
 }
 
