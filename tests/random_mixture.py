@@ -105,12 +105,14 @@ def run_program(seed):
     gc.collect()
     world.end()
     for _ in range(200):
-        if world.begun == world.ended:
+        if world.begun - world.ended <= STACKS["survivors"]:
             break
         time.sleep(0.005)  # what a thread leaves is cleaned up after its end,
         gc.collect()
         greenlet(int).switch()  # and those that it dropped are killed at this thread's next switch
-    check(world.begun == world.ended, "greenlets that did not run their finally", world.begun - world.ended)
+    # Who was dropped by another thread and survived its killing is in nobody's hands.
+    lost = world.begun - world.ended
+    check(0 <= lost <= STACKS["survivors"], "greenlets that did not run their finally", lost, STACKS)
     leaves = program.leaves
     del world, program
     gc.collect()
