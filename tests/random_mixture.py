@@ -171,6 +171,7 @@ class World:
         self.born = []
         self.jobs = 0
         self.over = False
+        self.forked = None
         self.deep = 0
 
     def run(self):
@@ -182,6 +183,9 @@ class World:
                 self.spawn()
             while self.steps > 0 and not FAILED:
                 self.guarded(self.step)
+                while self.forked:
+                    # In a child, where this is not the greenlet that forked: one that was about to switch here did so though it was killed.
+                    self.forked.switch()
                 check(getcurrent() is self.me, "another than the first greenlet runs")
                 check(own.get() is sent, "another greenlet's context")
                 check(sys.exc_info()[1] is None, "another greenlet's exception", sys.exc_info()[1])
@@ -550,6 +554,7 @@ class World:
 
     def be_a_child(self):
         me = getcurrent()
+        self.forked = None if me is self.me else me
         self.over = True  # finalizers take no steps any more
         stop_tracing()
         self.program.exchange.clear()
