@@ -45,8 +45,6 @@
 #  if PY_VERSION_HEX >= 0x030E0000
 #    include <internal/pycore_interpframe_structs.h>
 #    include <internal/pycore_interpframe.h>
-#  endif
-#  if PY_VERSION_HEX >= 0x030E0000
 #    define HAS_STACK_POINTERS 1
 #    include <internal/pycore_stackref.h>
 #  endif
@@ -55,6 +53,16 @@
 #    include <internal/pycore_gc.h>
 #    include <internal/pycore_instruments.h>
 #  endif
+
+static struct _PyInterpreterFrame *
+running_frame(PyThreadState *tstate)
+{
+#  if PY_VERSION_HEX < 0x030D0000
+    return tstate->cframe->current_frame;
+#  else
+    return tstate->current_frame;
+#  endif
+}
 
 static int
 is_python_frame(struct _PyInterpreterFrame *frame)
@@ -206,11 +214,7 @@ verdigris_frames_note(PyThreadState *tstate, PyObject **codes, int *offsets, int
 {
     int count = 0;
 #ifdef HAS_FRAMES
-#  if PY_VERSION_HEX < 0x030D0000
-    struct _PyInterpreterFrame *frame = tstate->cframe->current_frame;
-#  else
-    struct _PyInterpreterFrame *frame = tstate->current_frame;
-#  endif
+    struct _PyInterpreterFrame *frame = running_frame(tstate);
     for (; frame != NULL && count < limit; frame = frame->previous) {
         if (!is_python_frame(frame) || _PyFrame_IsIncomplete(frame)) {
             continue;
@@ -244,12 +248,7 @@ int
 verdigris_frames_in_with(void)
 {
 #if defined(HAS_FRAMES) && PY_VERSION_HEX < 0x030E0000
-    PyThreadState *tstate = PyThreadState_Get();
-#  if PY_VERSION_HEX < 0x030D0000
-    struct _PyInterpreterFrame *frame = tstate->cframe->current_frame;
-#  else
-    struct _PyInterpreterFrame *frame = tstate->current_frame;
-#  endif
+    struct _PyInterpreterFrame *frame = running_frame(PyThreadState_Get());
     if (frame == NULL || !is_python_frame(frame)) {
         return 0;
     }

@@ -17,6 +17,7 @@ mod greenlet;
 mod greenlet_base;
 mod hub;
 mod names;
+mod pack;
 mod pool;
 mod prefetch;
 mod primitives;

@@ -14,6 +14,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
+use crate::pack;
+
 pub(crate) type Object = *mut ffi::PyObject;
 pub(crate) type NoArguments = unsafe extern "C" fn(Object, Object) -> Object;
 pub(crate) type Fast = unsafe extern "C" fn(Object, *const Object, ffi::Py_ssize_t, Object) -> Object;
@@ -80,24 +82,9 @@ impl Unusual {
         // SAFETY: `install_before_packed` has put a function of this kind here; there are `count` objects, and one more for each name.
         unsafe {
             let method: ffi::PyCFunctionWithKeywords = std::mem::transmute(self.0.load(Ordering::Relaxed));
-            let packed = tuple(arguments, count);
-            if packed.is_null() {
+            let Some((packed, keywords)) = pack::arguments(arguments, count, names) else {
                 return null_mut();
-            }
-            let mut keywords = null_mut();
-            if !names.is_null() {
-                keywords = ffi::PyDict_New();
-                for index in 0..ffi::PyTuple_GET_SIZE(names) {
-                    let value = *arguments.offset(count + index);
-                    if keywords.is_null()
-                        || ffi::PyDict_SetItem(keywords, ffi::PyTuple_GET_ITEM(names, index), value) != 0
-                    {
-                        ffi::Py_XDECREF(keywords);
-                        ffi::Py_DECREF(packed);
-                        return null_mut();
-                    }
-                }
-            }
+            };
             let result = method(class, packed, keywords);
             ffi::Py_DECREF(packed);
             ffi::Py_XDECREF(keywords);
@@ -157,25 +144,6 @@ impl Unusual {
             *place = function;
         }
         Ok(())
-    }
-}
-
-/// A tuple of `count` objects, which keep their references; NULL with an exception.
-///
-/// # Safety
-/// The GIL is held, and so many objects are there.
-pub(crate) unsafe fn tuple(objects: *const Object, count: ffi::Py_ssize_t) -> Object {
-    // SAFETY: the caller's promise; the tuple is new and as large.
-    unsafe {
-        let tuple = ffi::PyTuple_New(count);
-        if !tuple.is_null() {
-            for index in 0..count {
-                let object = *objects.offset(index);
-                ffi::Py_INCREF(object);
-                ffi::PyTuple_SET_ITEM(tuple, index, object);
-            }
-        }
-        tuple
     }
 }
 

@@ -7,8 +7,8 @@ use pyo3::ffi;
 
 use super::object::{self, PyGreenlet, State, state};
 use super::python::{self, set_error};
-use super::{methods, stacks, switch, thread};
-use crate::tstate;
+use super::{stacks, switch, thread};
+use crate::{pack, tstate};
 
 type Object = *mut ffi::PyObject;
 
@@ -99,19 +99,10 @@ pub(super) unsafe extern "C-unwind" fn construct(
 unsafe fn init_from_vector(greenlet: Object, args: *const Object, count: ffi::Py_ssize_t, names: Object) -> c_int {
     // SAFETY: as in `construct`.
     unsafe {
-        let arguments = methods::pack(args, count);
-        if arguments.is_null() {
+        let Some((arguments, keywords)) = pack::arguments(args, count, names) else {
             return -1;
-        }
-        let mut keywords = null_mut();
-        if !names.is_null() {
-            keywords = methods::pack_keywords(args.offset(count), names);
-        }
-        let done = if keywords.is_null() && !names.is_null() {
-            -1
-        } else {
-            init(greenlet, arguments, keywords)
         };
+        let done = init(greenlet, arguments, keywords);
         ffi::Py_DECREF(arguments);
         ffi::Py_XDECREF(keywords);
         done

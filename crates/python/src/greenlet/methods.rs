@@ -10,6 +10,7 @@ use super::names;
 use super::object::{PyGreenlet, state};
 use super::python::set_error;
 use super::switch;
+use crate::pack;
 
 type Object = *mut ffi::PyObject;
 
@@ -31,7 +32,12 @@ pub(super) unsafe extern "C-unwind" fn switch_method(
                         ffi::Py_INCREF(*args);
                         *args
                     }
-                    _ => pack(args, count),
+                    0 => {
+                        let empty = names::empty();
+                        ffi::Py_INCREF(empty);
+                        empty
+                    }
+                    _ => pack::tuple(args, count),
                 };
                 // A value and a call with this value as its only argument are the same to whoever gets it.
                 return match ready {
@@ -41,56 +47,10 @@ pub(super) unsafe extern "C-unwind" fn switch_method(
                 };
             }
         }
-        let arguments = pack(args, count);
-        if arguments.is_null() {
+        let Some((arguments, keywords)) = pack::arguments(args, count, names) else {
             return null_mut();
-        }
-        let mut keywords = null_mut();
-        if !names.is_null() {
-            keywords = pack_keywords(args.offset(count), names);
-            if keywords.is_null() {
-                ffi::Py_DECREF(arguments);
-                return null_mut();
-            }
-        }
+        };
         switch::switch_with_arguments(target, arguments, keywords)
-    }
-}
-
-pub(super) unsafe fn pack(args: *const Object, count: ffi::Py_ssize_t) -> Object {
-    // SAFETY: see `switch_method`.
-    unsafe {
-        if count == 0 {
-            let empty = names::empty();
-            ffi::Py_INCREF(empty);
-            return empty;
-        }
-        let tuple = ffi::PyTuple_New(count);
-        if !tuple.is_null() {
-            for index in 0..count {
-                let item = *args.offset(index);
-                ffi::Py_INCREF(item);
-                ffi::PyTuple_SET_ITEM(tuple, index, item);
-            }
-        }
-        tuple
-    }
-}
-
-pub(super) unsafe fn pack_keywords(values: *const Object, names: Object) -> Object {
-    // SAFETY: `names` is a tuple of strings, `values` has one object for each.
-    unsafe {
-        let dict = ffi::PyDict_New();
-        if dict.is_null() {
-            return null_mut();
-        }
-        for index in 0..ffi::PyTuple_GET_SIZE(names) {
-            if ffi::PyDict_SetItem(dict, ffi::PyTuple_GET_ITEM(names, index), *values.offset(index)) != 0 {
-                ffi::Py_DECREF(dict);
-                return null_mut();
-            }
-        }
-        dict
     }
 }
 

@@ -9,7 +9,8 @@ use pyo3::types::{PyTuple, PyType};
 
 use super::{GreenletObject, type_pointer};
 use crate::hub::{object, spawn_callbacks};
-use crate::usual::{Object, Unusual, tuple};
+use crate::pack;
+use crate::usual::{Object, Unusual};
 
 static SPAWN: Unusual = Unusual::new();
 
@@ -30,7 +31,7 @@ unsafe extern "C" fn spawn(class: Object, arguments: *const Object, count: ffi::
         if !usual {
             return SPAWN.call_packed(class, arguments, count, names);
         }
-        let rest = tuple(arguments.add(1), count - 1);
+        let rest = pack::tuple(arguments.add(1), count - 1);
         if rest.is_null() {
             return null_mut();
         }
