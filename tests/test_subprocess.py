@@ -124,13 +124,13 @@ def test_leaving_while_greenlets_read() -> None:
 
 
 def test_what_cannot_be_started_leaves_nothing_open() -> None:
-    before = os.listdir("/proc/self/fd")
+    before = set(os.listdir("/proc/self/fd"))
     for _ in range(3):
         with pytest.raises(FileNotFoundError):
             subprocess.Popen(
                 ["/no/such/program"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
             )
-    assert os.listdir("/proc/self/fd") == before
+    assert set(os.listdir("/proc/self/fd")) <= before, "threads of other tests may close theirs meanwhile"
 
 
 def test_links() -> None:

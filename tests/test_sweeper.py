@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import verdigris
+from conftest import Run
 from verdigris import _core, config
 from verdigris.event import Event
 from verdigris.hub import get_hub
@@ -296,34 +297,42 @@ def test_after_a_fork_both_sweep() -> None:
     assert verdigris.os.waitpid(child, 0) == (child, 0)
 
 
-def test_statistics_of_greenlets() -> None:
-    config.stack_sweep_interval = None
-    gc.collect()
-    before = _core.statistics()
-    unstarted, gate = _core.greenlet(print), Event()
-    waiting = [verdigris.spawn(gate.wait) for _ in range(7)]
-    verdigris.sleep(0)
-    during = _core.statistics()
-    assert not unstarted
-    for name in ("greenlets_alive", "greenlets_suspended", "stacks_in_use"):
-        assert during[name] == before[name] + 7, name
-    assert during["greenlets_alive"] == during["greenlets_suspended"] + during["threads"]
-    gate.set()
-    verdigris.joinall(waiting)
-    kept: list[_core.greenlet] = []
-
-    def run() -> None:
-        kept.append(_core.greenlet(lambda: _core.getcurrent().parent.switch()))
-        kept[0].switch()
-        inside = _core.statistics()
-        assert inside["threads"] == before["threads"] + 1
-        assert inside["greenlets_alive"] == before["greenlets_alive"] + 2
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    after = _core.statistics()
-    assert after["greenlets_alive"] == before["greenlets_alive"]
-    assert after["greenlets_stranded"] == before["greenlets_stranded"] + 1
-    kept.clear()
-    assert _core.statistics()["greenlets_stranded"] == before["greenlets_stranded"]
+def test_statistics_of_greenlets(program: Run) -> None:
+    """In a process of its own: the figures are the process's, and threads of other tests may end when they like."""
+    source = """
+        import gc, threading, verdigris
+        from verdigris import _core, config
+        from verdigris.event import Event
+        config.stack_sweep_interval = None
+        verdigris.sleep(0)
+        gc.collect()
+        before = _core.statistics()
+        assert before["threads"] == 1, before
+        unstarted, gate = _core.greenlet(print), Event()
+        waiting = [verdigris.spawn(gate.wait) for _ in range(7)]
+        verdigris.sleep(0)
+        during = _core.statistics()
+        assert not unstarted
+        for name in ("greenlets_alive", "greenlets_suspended", "stacks_in_use"):
+            assert during[name] == before[name] + 7, name
+        assert during["greenlets_alive"] == during["greenlets_suspended"] + during["threads"]
+        gate.set()
+        verdigris.joinall(waiting)
+        kept, inside = [], []
+        def run():
+            kept.append(_core.greenlet(lambda: _core.getcurrent().parent.switch()))
+            kept[0].switch()
+            inside.append(_core.statistics())
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        assert inside[0]["threads"] == before["threads"] + 1
+        assert inside[0]["greenlets_alive"] == before["greenlets_alive"] + 2
+        after = _core.statistics()
+        assert after["greenlets_alive"] == before["greenlets_alive"]
+        assert after["greenlets_stranded"] == before["greenlets_stranded"] + 1
+        kept.clear()
+        assert _core.statistics()["greenlets_stranded"] == before["greenlets_stranded"]
+        """
+    ended = program(source, patched=False)
+    assert ended.status == 0, ended.stderr
