@@ -209,21 +209,28 @@ def test_never() -> None:
     verdigris.joinall(waiting)
 
 
-def test_the_loop_does_not_notice() -> None:
+def test_the_loop_does_not_notice(program: Run) -> None:
     """It sleeps in parts: none of them is an iteration, and watchers are not called for them."""
-    hub, gate = get_hub(), Event()
-    waiting = [verdigris.spawn(lambda: (deep(30), gate.wait())) for _ in range(200)]
-    verdigris.sleep(0)
-    seen: list[None] = []
-    check = hub.loop.check()
-    check.start(seen.append, None)
-    swept = _core.statistics()["swept"]
-    verdigris.sleep(0.2)
-    check.stop()
-    assert _core.statistics()["swept"] > swept
-    assert len(seen) <= 2
-    gate.set()
-    verdigris.joinall(waiting)
+    source = """
+        import verdigris
+        from verdigris import _core, config
+        from verdigris.event import Event
+        config.stack_sweep_interval = 0.001
+        def deep(levels):
+            return sorted([1], key=lambda _: deep(levels - 1))[0] + levels - 1 if levels else 0
+        gate, seen = Event(), []
+        waiting = [verdigris.spawn(lambda: (deep(30), gate.wait())) for _ in range(200)]
+        verdigris.sleep(0)
+        check = verdigris.get_hub().loop.check()
+        check.start(seen.append, None)
+        swept = _core.statistics()["swept"]
+        verdigris.sleep(0.2)
+        check.stop()
+        assert _core.statistics()["swept"] > swept
+        assert len(seen) <= 2, seen
+        """
+    ended = program(source, patched=False)
+    assert ended.status == 0, ended.stderr
 
 
 def test_greenlets_of_threads_without_a_hub() -> None:
