@@ -4,13 +4,16 @@
 //!   hub's thread                                             worker threads
 //!   apply, spawn ── Task ──► queue.rs (mutex, condition) ──► worker.rs: calls the function
 //!        ▲                                                        │
-//!        └── pool.rs: deliver, an entry of the loop ◄── Completion ┘
+//!        └── completions.rs: an entry of the loop ◄── Completion ┘
 //! ```
 //!
 //! A greenlet that waits in `apply` is parked like any other, and no Python object is made for it. The queue's mutex
 //! is never locked while Python code runs, nor while a thread waits for the GIL.
 
+mod completions;
+mod places;
 mod pool;
+mod python;
 mod queue;
 mod task;
 mod worker;

@@ -19,7 +19,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyWeakrefMethods, PyWeakrefReference};
 
-use super::pool::{Message, PoolObject};
+use super::completions::Message;
+use super::pool::PoolObject;
 use super::task::{Completion, Receiver, Task};
 use crate::greenlet::{self, PyGreenlet};
 use crate::hub;
