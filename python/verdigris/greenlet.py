@@ -13,19 +13,13 @@ __all__ = ["Greenlet", "joinall", "killall"]
 __getattr__ = incidental_names(__name__)
 
 
-class SpawnedLink:
-    """A link that calls `callback` in a raw greenlet of its own, so that it may block."""
+class CallbackLink:
+    """A link that is taken for its `callback`: equal to it, shown as it is, with its attributes."""
 
     __slots__ = ["callback"]
 
     def __init__(self, callback):
-        if not callable(callback):
-            raise TypeError(f"Expected callable: {callback!r}")
         self.callback = callback
-
-    def __call__(self, source):
-        # At once, in the hub: the order of the links is the order in which they begin.
-        RawGreenlet(self.callback, get_hub()).switch(source)
 
     def __hash__(self):
         return hash(self.callback)
@@ -43,6 +37,21 @@ class SpawnedLink:
         if item == "callback":
             raise AttributeError(item)
         return getattr(self.callback, item)
+
+
+class SpawnedLink(CallbackLink):
+    """A link that calls `callback` in a raw greenlet of its own, so that it may block."""
+
+    __slots__ = []
+
+    def __init__(self, callback):
+        if not callable(callback):
+            raise TypeError(f"Expected callable: {callback!r}")
+        super().__init__(callback)
+
+    def __call__(self, source):
+        # At once, in the hub: the order of the links is the order in which they begin.
+        RawGreenlet(self.callback, get_hub()).switch(source)
 
 
 class SuccessSpawnedLink(SpawnedLink):

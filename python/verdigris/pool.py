@@ -7,7 +7,7 @@ from queue import Full as QueueFull
 
 from verdigris._core import GroupBase, IMapUnordered, PoolBase
 from verdigris._incidental import incidental_names
-from verdigris.greenlet import Greenlet, joinall
+from verdigris.greenlet import CallbackLink, Greenlet, joinall
 from verdigris.hub import GreenletExit, getcurrent
 from verdigris.hub import kill as _kill
 from verdigris.lock import DummySemaphore, Semaphore
@@ -17,34 +17,14 @@ __all__ = ["Group", "Pool", "PoolFull"]
 __getattr__ = incidental_names(__name__)
 
 
-class pass_value:
+class pass_value(CallbackLink):
     """A link that calls `callback` with the value of a greenlet that was successful."""
 
-    __slots__ = ["callback"]
-
-    def __init__(self, callback):
-        self.callback = callback
+    __slots__ = []
 
     def __call__(self, source):
         if source.successful():
             self.callback(source.value)
-
-    def __getattr__(self, item):
-        if item == "callback":
-            raise AttributeError(item)
-        return getattr(self.callback, item)
-
-    def __hash__(self):
-        return hash(self.callback)
-
-    def __eq__(self, other):
-        return self.callback == getattr(other, "callback", other)
-
-    def __str__(self):
-        return str(self.callback)
-
-    def __repr__(self):
-        return repr(self.callback)
 
 
 class GroupMappingMixin:

@@ -5,7 +5,7 @@
 //!   linkable.rs      links, rawlink                                    <- event.rs result.rs semaphore.rs
 //!   rlock.rs         on top of a semaphore
 //!   local.rs         attributes for each greenlet
-//!   queue/           queues, their items in store.rs; channel.rs: the queue without room
+//!   queue/           queues, their items in store.rs; channel/: the queue without room
 //!   thread_lock.rs   a semaphore of one, as `threading` wants it
 //! ```
 //!
@@ -55,4 +55,9 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(thread_lock::fork_ended, module)?)?;
     module.add_function(wrap_pyfunction!(thread_lock::is_forking, module)?)?;
     Ok(())
+}
+
+/// What an argument `block` or `blocking` says: who leaves it out waits.
+fn waits(block: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+    block.map_or(Ok(true), Bound::is_truthy)
 }

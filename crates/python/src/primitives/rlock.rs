@@ -6,6 +6,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::semaphore::SemaphoreObject;
+use super::waits;
 use crate::greenlet;
 use crate::hub::HubObject;
 
@@ -106,10 +107,7 @@ impl RLockObject {
         blocking: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
-        let blocking = match blocking {
-            None => true,
-            Some(blocking) => blocking.is_truthy()?,
-        };
+        let blocking = waits(blocking)?;
         // `threading` says -1 where it means no limit.
         let timeout = match timeout {
             Some(timeout) if !timeout.is_none() && timeout.extract::<f64>().is_ok_and(|seconds| seconds == -1.0) => {

@@ -20,6 +20,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::linkable::{Kind, Linkable};
 use super::notifier::{End, Ended};
+use super::waits;
 use crate::hub::{HubObject, Limit, Link, LoopObject, Outcome, Place, Told};
 
 /// A counter: `acquire` takes one and waits while there is none, `release` gives one back.
@@ -291,10 +292,7 @@ impl SemaphoreObject {
         blocking: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
-        let blocking = match blocking {
-            None => true,
-            Some(blocking) => blocking.is_truthy()?,
-        };
+        let blocking = waits(blocking)?;
         Self::acquire_within(slf, blocking, timeout)
     }
 

@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::semaphore::{BoundedSemaphoreObject, SemaphoreObject};
+use super::waits;
 use crate::{greenlet, hub};
 
 /// `_thread.TIMEOUT_MAX`: what the system's clocks can wait for, in seconds.
@@ -104,10 +105,7 @@ impl LockObject {
         blocking: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
-        let blocking = match blocking {
-            None => true,
-            Some(blocking) => blocking.is_truthy()?,
-        };
+        let blocking = waits(blocking)?;
         let seconds = match timeout {
             Some(timeout) if !timeout.is_none() => timeout.extract::<f64>()?,
             _ => -1.0,

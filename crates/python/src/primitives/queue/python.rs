@@ -6,6 +6,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use super::{SimpleQueueObject, end_of_iteration};
 use crate::hub::{self, HubObject};
 use crate::primitives::store::Order;
+use crate::primitives::waits;
 
 #[pymethods]
 impl SimpleQueueObject {
@@ -141,7 +142,7 @@ impl SimpleQueueObject {
         block: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        Self::put_item(slf, item, truth(block)?, timeout)
+        Self::put_item(slf, item, waits(block)?, timeout)
     }
 
     /// `put(item, block=False)`.
@@ -156,7 +157,7 @@ impl SimpleQueueObject {
         block: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        Self::get_item(slf, false, truth(block)?, timeout)
+        Self::get_item(slf, false, waits(block)?, timeout)
     }
 
     /// `get(block=False)`.
@@ -171,7 +172,7 @@ impl SimpleQueueObject {
         block: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        Self::get_item(slf, true, truth(block)?, timeout)
+        Self::get_item(slf, true, waits(block)?, timeout)
     }
 
     /// `peek(block=False)`.
@@ -217,8 +218,4 @@ impl SimpleQueueObject {
         self.notifier.set_hub(None);
         drop(links);
     }
-}
-
-fn truth(value: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
-    value.map_or(Ok(true), Bound::is_truthy)
 }
