@@ -237,3 +237,24 @@ def test_a_timeout_may_end_waiting_for_room():
     go.set()
     pool.join()
     assert pool.free_count() == 1
+
+
+@pytest.mark.parametrize("base", [Group, Pool])
+def test_a_method_that_is_replaced_later_is_called(base):
+    class Own(base):
+        pass
+
+    group, added = Own(), []
+    group.spawn(int).join()
+
+    def add(self, greenlet):
+        added.append(greenlet)
+        super(Own, self).add(greenlet)
+
+    Own.add = add
+    greenlet = group.spawn(int)
+    assert added == [greenlet]
+    del Own.add
+    group.spawn(int).join()
+    assert group.join() is True
+    assert added == [greenlet]

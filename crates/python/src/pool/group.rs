@@ -91,14 +91,9 @@ impl GroupObject {
         };
         let plain = look().unwrap_or(false);
         let class = slf.get_type_ptr();
-        // SAFETY: as in `is_plain`; a version is given when an attribute has been looked up.
-        let version = unsafe {
-            if (*class).tp_flags & ffi::Py_TPFLAGS_VALID_VERSION_TAG != 0 {
-                (*class).tp_version_tag
-            } else {
-                0
-            }
-        };
+        // SAFETY: as in `is_plain`. A version is given when an attribute has been looked up, and set to 0 when one is changed. (There is
+        // a flag besides, that it is valid; CPython 3.13 and later do not set it any more.)
+        let version = unsafe { (*class).tp_version_tag };
         slf.get().plain_class.set(if plain {
             (class, version)
         } else {
