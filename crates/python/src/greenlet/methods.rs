@@ -14,7 +14,7 @@ use crate::pack;
 
 type Object = *mut ffi::PyObject;
 
-/// `switch(*args, **kwargs)`.
+/// `switch(*args, **kwargs)`. Python calls it by way of `way_back`.
 pub(super) unsafe extern "C-unwind" fn switch_method(
     greenlet: Object,
     args: *const Object,

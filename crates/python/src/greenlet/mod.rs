@@ -40,6 +40,7 @@ mod sweeper;
 mod switch;
 mod thread;
 mod trace;
+mod way_back;
 
 pub(crate) use layer::{
     current_bound, exit_class, has_no_attributes, is_traced, main_bound, set_initial_parent, set_successor, slot,

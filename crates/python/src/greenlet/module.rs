@@ -12,6 +12,7 @@ use pyo3::types::PyDict;
 
 use super::{
     ERROR, EXIT, GREENLET, attributes, capsule, methods, names, object, pool, python, stacks, sweeper, thread, trace,
+    way_back,
 };
 use crate::tstate;
 
@@ -112,7 +113,7 @@ fn type_methods() -> *mut ffi::PyMethodDef {
         ml_doc: doc.as_ptr(),
     };
     let methods = vec![
-        define(c"switch", methods::switch_method as *mut c_void, fast, SWITCH_DOC),
+        define(c"switch", way_back::switch as *mut c_void, fast, SWITCH_DOC),
         define(c"throw", methods::throw_method as *mut c_void, fast, THROW_DOC),
         define(
             c"__getstate__",
