@@ -71,6 +71,8 @@ impl Spin {
 pub(crate) struct Pace {
     spin: Spin,
     brief: Cell<u32>,
+    /// How many peers a listener's event has brought since the last wait.
+    peers: Cell<u32>,
 }
 
 impl Pace {
@@ -85,9 +87,15 @@ impl Pace {
         wait.block()
     }
 
+    /// A peer has come that no event of its own told of: it was in the queue of a listener.
+    pub(crate) fn note_peer(&self) {
+        self.peers.set(self.peers.get().saturating_add(1));
+    }
+
     /// A wait is over: how long it was, and how many events it brought.
     pub(crate) fn note(&self, began: Instant, events: usize) {
-        let brief = events == 1 && began.elapsed() <= PEER_PATIENCE;
+        let alone = self.peers.replace(0) <= 1;
+        let brief = events == 1 && alone && began.elapsed() <= PEER_PATIENCE;
         self.brief
             .set(if brief { self.brief.get().saturating_add(1) } else { 0 });
     }

@@ -15,7 +15,7 @@ use super::descriptor::Owned;
 use super::errors::{last_errno, os_error};
 use super::object::Socket;
 use super::patience::Patience;
-use super::wait::Direction;
+use super::wait::{Direction, note_peer};
 use crate::names;
 
 /// The class of accepted sockets: `verdigris.socket.socket`, told once by that module.
@@ -68,6 +68,7 @@ fn connected<'py>(
     descriptor: Owned,
     peer: &Address,
 ) -> PyResult<Bound<'py, PyAny>> {
+    note_peer(py);
     let address = if address::is_known_family(listener.family()) {
         peer.to_python(py)?
     } else {

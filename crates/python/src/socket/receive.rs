@@ -13,7 +13,7 @@ use super::address::{self, Address};
 use super::attempt::{Attempt, until_done};
 use super::buffer::Bytes;
 use super::object::Socket;
-use super::wait::Direction;
+use super::wait::{Direction, note_peer};
 
 /// Reads of up to this size go into a block that the thread keeps, so that what is allocated is what has come. A copy costs
 /// less than asking for much memory and giving most of it back.
@@ -75,7 +75,10 @@ pub(super) fn recvfrom_nowait<'py>(
             receive_from(descriptor, target, size, 0, &mut source)
         })?;
         match attempt {
-            Attempt::Done(data) => return Ok(Some((data, source.to_python(py)?).into_pyobject(py)?.into_any())),
+            Attempt::Done(data) => {
+                note_peer(py);
+                return Ok(Some((data, source.to_python(py)?).into_pyobject(py)?.into_any()));
+            }
             Attempt::NotNow(_) => return Ok(None),
             Attempt::Interrupted => py.check_signals()?,
         }

@@ -297,6 +297,15 @@ impl Socket {
     }
 }
 
+/// A peer has come: the loop of this thread, if it has one, is told.
+pub(super) fn note_peer(py: Python<'_>) {
+    if let Some(hub) = crate::hub::current_if_exists(py)
+        && let Some(home) = hub.get().native_loop_for_a_step()
+    {
+        home.get().note_peer();
+    }
+}
+
 /// Wakes everybody whose wait ended with the registration: another socket object may have been made
 /// of the same descriptor.
 fn wake_all(home: &LoopObject, tokens: Vec<Token>) -> PyResult<()> {

@@ -203,6 +203,11 @@ impl LoopObject {
         });
     }
 
+    /// A listener, or a socket for datagrams, has brought a peer (see [`Pace`]).
+    pub(crate) fn note_peer(&self) {
+        self.pace.note_peer();
+    }
+
     /// Whether the home thread has released the GIL to sleep, as a thread without the GIL may look at it.
     pub(crate) fn gave_way(&self) -> Arc<AtomicBool> {
         self.gave_way.clone()
