@@ -172,7 +172,10 @@ fn inherited_locals(current: &Bound<'_, PyAny>) -> Option<Py<PyDict>> {
     if unsafe { greenlet::parent(current.as_ptr().cast()) }.is_null() {
         return None;
     }
-    let locals = current.getattr_opt("spawn_tree_locals").ok().flatten()?;
+    let locals = current
+        .getattr_opt(pyo3::intern!(current.py(), "spawn_tree_locals"))
+        .ok()
+        .flatten()?;
     locals.cast_into::<PyDict>().ok().map(Bound::unbind)
 }
 
