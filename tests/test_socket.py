@@ -132,13 +132,16 @@ def test_asking_for_nothing_waits_for_nothing(pair):
         pair[0].recv(-1)
 
 
-@pytest.mark.parametrize("family, host", [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+@pytest.mark.parametrize(
+    "family, host",
+    [(socket.AF_INET, host) for host in ("127.0.0.1", "127.9.10.99", "127.100.109.255")] + [(socket.AF_INET6, "::1")],
+)
 def test_udp(family, host):
     try:
         receiver = socket.socket(family, socket.SOCK_DGRAM)
         receiver.bind((host, 0))
     except OSError:
-        pytest.skip("no such family here")
+        pytest.skip("no such family or address here")
     with receiver, socket.socket(family, socket.SOCK_DGRAM) as sender:
         sender.bind((host, 0))
         assert sender.sendto(b"first", receiver.getsockname()) == 5
