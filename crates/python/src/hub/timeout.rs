@@ -130,7 +130,7 @@ impl TimeoutObject {
 #[pymethods]
 impl TimeoutObject {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(seconds=None, exception=None, ref=True, priority=-1, _one_shot=False)")]
     fn new(py: Python<'_>, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self {
             seconds: UnsafeCell::new(py.None()),

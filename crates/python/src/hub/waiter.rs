@@ -22,7 +22,7 @@ enum Told {
 }
 
 /// A value, or an exception, that one greenlet waits for and the hub delivers.
-#[pyclass(name = "Waiter", module = "verdigris.hub", subclass, frozen, weakref)]
+#[pyclass(name = "Waiter", module = "verdigris.hub", subclass, frozen, weakref, generic)]
 pub(crate) struct WaiterObject {
     hub: Py<PyAny>,
     greenlet: UnsafeCell<Option<Py<PyAny>>>,

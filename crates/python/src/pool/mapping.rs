@@ -239,7 +239,7 @@ impl MappingObject {
 #[pymethods]
 impl MappingObject {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(func, iterable, spawn, maxsize=None, _zipped=False)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         greenlet_base::initializer(GreenletObject::empty()).add_subclass(Self {
             work: UnsafeCell::new(None),

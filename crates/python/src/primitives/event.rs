@@ -45,7 +45,7 @@ impl EventObject {
 #[pymethods]
 impl EventObject {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "()")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         PyClassInitializer::from(Linkable::of(&KIND)).add_subclass(EventObject { flag: Cell::new(false) })
     }

@@ -13,7 +13,7 @@ use super::notifier::Ended;
 use crate::hub::Limit;
 
 /// A value or an exception that is set once (or again), and waited for by many.
-#[pyclass(name = "AsyncResult", module = "verdigris.event", extends = Linkable, subclass, frozen)]
+#[pyclass(name = "AsyncResult", module = "verdigris.event", extends = Linkable, subclass, frozen, generic)]
 pub(crate) struct ResultObject {
     value: UnsafeCell<Option<Py<PyAny>>>,
     failure: UnsafeCell<Option<Failure>>,
@@ -106,7 +106,7 @@ impl ResultObject {
 #[pymethods]
 impl ResultObject {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "()")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         Self::initializer()
     }

@@ -236,7 +236,7 @@ fn released_too_often(slf: &Bound<'_, PyAny>) -> PyErr {
 #[pymethods]
 impl SemaphoreObject {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(value=1, hub=None)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         Self::initializer()
     }
@@ -381,7 +381,7 @@ impl BoundedSemaphoreObject {
 #[pymethods]
 impl BoundedSemaphoreObject {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(value=1, hub=None)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         Self::initializer()
     }

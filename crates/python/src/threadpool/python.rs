@@ -16,7 +16,7 @@ use crate::primitives::ResultObject;
 #[pymethods]
 impl PoolObject {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize, hub, idle_task_timeout)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self::empty()
     }

@@ -54,7 +54,7 @@ enum Result_ {
 }
 
 /// A greenlet that is started by the hub and tells others when it is done.
-#[pyclass(name = "Greenlet", module = "gevent", extends = RawGreenlet, subclass, frozen)]
+#[pyclass(name = "Greenlet", module = "gevent", extends = RawGreenlet, subclass, frozen, generic)]
 pub(crate) struct GreenletObject {
     function: UnsafeCell<Option<Py<PyAny>>>,
     arguments: UnsafeCell<Option<Py<PyTuple>>>,

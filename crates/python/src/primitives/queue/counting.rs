@@ -15,7 +15,7 @@ pub(crate) struct QueueObject;
 impl QueueObject {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=None, items=None, unfinished_tasks=None)")]
     fn new(
         cls: &Bound<'_, PyType>,
         _args: &Bound<'_, PyTuple>,
@@ -91,7 +91,7 @@ pub(crate) struct LifoQueueObject;
 impl LifoQueueObject {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=None, items=None, unfinished_tasks=None)")]
     fn new(
         cls: &Bound<'_, PyType>,
         _args: &Bound<'_, PyTuple>,
@@ -112,7 +112,7 @@ pub(crate) struct PriorityQueueObject;
 impl PriorityQueueObject {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=None, items=None, unfinished_tasks=None)")]
     fn new(
         cls: &Bound<'_, PyType>,
         _args: &Bound<'_, PyTuple>,

@@ -12,7 +12,7 @@ use crate::primitives::waits;
 impl SimpleQueueObject {
     #[new]
     #[classmethod]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(maxsize=None, items=None, _warn_depth=2)")]
     fn new(cls: &Bound<'_, PyType>, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         Self::create(cls, Order::Oldest, false)
     }
