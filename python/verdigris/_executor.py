@@ -23,7 +23,7 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
         super().__init__(*args, **kwargs)
         self._threadpool = ThreadPool(self._max_workers)
 
-    def submit(self, fn, *args, **kwargs):
+    def submit(self, fn, /, *args, **kwargs):
         """Has a thread call fn(*args, **kwargs); returns a future."""
         with self._shutdown_lock:
             if self._shutdown:

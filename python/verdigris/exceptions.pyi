@@ -1,0 +1,19 @@
+"""The types of `exceptions.py`."""
+
+from verdigris._core import GreenletExit
+from verdigris.hub import Hub
+
+__all__ = ["LoopExit"]
+
+class LoopExit(Exception):
+    @property
+    def hub(self) -> Hub | None: ...
+
+class BlockingSwitchOutError(AssertionError): ...
+class InvalidSwitchError(AssertionError): ...
+class ConcurrentObjectUseError(AssertionError): ...
+class InvalidThreadUseError(RuntimeError): ...
+
+class HubDestroyed(GreenletExit):
+    destroy_loop: bool | None
+    def __init__(self, destroy_loop: bool | None) -> None: ...
