@@ -13,21 +13,18 @@
 //! ```
 //!
 //! ```
-//! use verdigris_fiber::{prepare, switch, Context, StackPool, StackSize};
+//! use verdigris_fiber::{prepare, switch, Context, Departure, StackPool, StackSize};
 //! use std::cell::Cell;
 //!
 //! thread_local!(static MAIN: Cell<Context> = const { Cell::new(Context::NULL) });
 //!
-//! unsafe extern "C-unwind" fn body(value: usize) -> ! {
-//!     let mut own = Context::NULL;
-//!     // SAFETY: MAIN was saved by the switch that came here.
-//!     unsafe { switch(&mut own, MAIN.get(), value + 1) };
-//!     unreachable!()
+//! unsafe extern "C-unwind" fn body(value: usize) -> Departure {
+//!     Departure { to: MAIN.get(), value: value + 1 }
 //! }
 //!
 //! let pool = StackPool::new(StackSize::default());
 //! let stack = pool.allocate().unwrap();
-//! // SAFETY: the stack is fresh, and `body` never returns.
+//! // SAFETY: the stack is fresh, and `body` goes back to where this switch is saved.
 //! let answer = unsafe {
 //!     let context = prepare(&stack, body);
 //!     switch(MAIN.with(Cell::as_ptr), context, 41)
@@ -44,6 +41,6 @@ mod pool;
 mod slab;
 mod stack;
 
-pub use arch::{Context, prepare, switch};
+pub use arch::{Context, Departure, Entry, prepare, switch};
 pub use pool::{Place, StackPool, Statistics};
 pub use stack::{Stack, StackSize};

@@ -5,7 +5,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-use verdigris_fiber::{Context, StackPool, StackSize, prepare, switch};
+use verdigris_fiber::{Context, Departure, Entry, StackPool, StackSize, prepare, switch};
 
 const CHILD: &str = "VERDIGRIS_TEST_OVERFLOW";
 
@@ -19,13 +19,13 @@ fn descend(depth: usize) -> usize {
     descend(depth + 1) + usize::from(pad[7])
 }
 
-unsafe extern "C-unwind" fn overflows(_lowest: usize) -> ! {
+unsafe extern "C-unwind" fn overflows(_lowest: usize) -> Departure {
     descend(0);
     unreachable!()
 }
 
 /// Moves the stack pointer by 48 KiB at once, as C code that was compiled without probes does.
-unsafe extern "C-unwind" fn leaps(value: usize) -> ! {
+unsafe extern "C-unwind" fn leaps(value: usize) -> Departure {
     let address = (&raw const value).addr();
     let lowest = value;
     let far = address - ((address - lowest) / (48 << 10) + 1) * (48 << 10);
@@ -41,7 +41,7 @@ fn run_child(kind: &str) {
     });
     let _below = pool.allocate().unwrap();
     let stack = pool.allocate().unwrap();
-    let entry = if kind == "leap" { leaps } else { overflows };
+    let entry: Entry = if kind == "leap" { leaps } else { overflows };
     let mut own = Context::NULL;
     // SAFETY: the stack is fresh; the process ends on it.
     unsafe { switch(&mut own, prepare(&stack, entry), stack.lowest().addr()) };

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use verdigris_fiber::{Context, Stack, StackPool, StackSize, prepare, switch};
+use verdigris_fiber::{Context, Departure, Entry, Stack, StackPool, StackSize, prepare, switch};
 
 /// A scheduler small enough to be a model: fibers by number, number 0 is the test's own stack.
 struct World {
@@ -25,7 +25,16 @@ fn go(target: usize, value: usize) -> usize {
     unsafe { switch(save, to, value) }
 }
 
-fn start(stack: &Stack, entry: unsafe extern "C-unwind" fn(usize) -> !) {
+/// The end of the fiber that runs: where `go` would lead.
+fn end(target: usize, value: usize) -> Departure {
+    WORLD.with(|world| {
+        world.current.set(target);
+        let to = world.contexts.borrow()[target];
+        Departure { to, value }
+    })
+}
+
+fn start(stack: &Stack, entry: Entry) {
     // SAFETY: the test keeps the stack until the fiber is done with.
     let context = unsafe { prepare(stack, entry) };
     WORLD.with(|world| world.contexts.borrow_mut().push(context));
@@ -86,7 +95,7 @@ thread_local! {
     static VISITS: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
-unsafe extern "C-unwind" fn wanderer(value: usize) -> ! {
+unsafe extern "C-unwind" fn wanderer(value: usize) -> Departure {
     wander(value);
     unreachable!("a wanderer ended")
 }
@@ -163,7 +172,7 @@ fn thousands_of_fibers_in_random_order() {
     }
 }
 
-unsafe extern "C-unwind" fn deep(value: usize) -> ! {
+unsafe extern "C-unwind" fn deep(value: usize) -> Departure {
     #[inline(never)]
     fn descend(left: usize) -> usize {
         let mut pad = [left as u8; 512];
@@ -174,8 +183,31 @@ unsafe extern "C-unwind" fn deep(value: usize) -> ! {
         descend(left - 1) + usize::from(pad[511])
     }
     let sum = descend(value);
-    go(0, sum);
-    unreachable!()
+    end(0, sum)
+}
+
+unsafe extern "C-unwind" fn relays(value: usize) -> Departure {
+    let own = WORLD.with(|world| world.current.get());
+    end(if own == FIBERS { 0 } else { own + 1 }, value + own)
+}
+
+/// One that ends may go to one that begins: each on a stack that the one before has just left for ever.
+#[test]
+fn an_end_leads_to_a_beginning() {
+    reset();
+    let pool = StackPool::new(StackSize {
+        stack: 64 << 10,
+        annex: 16 << 10,
+        guard: 64 << 10,
+    });
+    let stacks: Vec<Stack> = (0..FIBERS).map(|_| pool.allocate().unwrap()).collect();
+    for stack in &stacks {
+        start(stack, relays);
+    }
+    assert_eq!(go(1, 7), 7 + FIBERS * (FIBERS + 1) / 2);
+    for stack in stacks {
+        pool.release(stack);
+    }
 }
 
 #[test]
@@ -223,13 +255,31 @@ mod control_words {
         unsafe { asm!("fldcw [{}]", in(reg) &raw const value) };
     }
 
-    unsafe extern "C-unwind" fn rounds_down(_value: usize) -> ! {
+    unsafe extern "C-unwind" fn rounds_down(_value: usize) -> Departure {
         set_mxcsr(mxcsr() | 0x2000);
         set_x87(x87() | 0x400);
         loop {
             assert_eq!((mxcsr() & 0x6000, x87() & 0xc00), (0x2000, 0x400));
             go(0, 0);
         }
+    }
+
+    unsafe extern "C-unwind" fn ends_rounding_down(value: usize) -> Departure {
+        set_mxcsr(mxcsr() | 0x2000);
+        set_x87(x87() | 0x400);
+        end(0, value)
+    }
+
+    #[test]
+    fn a_rounding_mode_ends_with_its_fiber() {
+        reset();
+        let before = (mxcsr() & 0x6000, x87());
+        let pool = StackPool::new(StackSize::default());
+        let stack = pool.allocate().unwrap();
+        start(&stack, ends_rounding_down);
+        assert_eq!(go(1, 3), 3);
+        assert_eq!((mxcsr() & 0x6000, x87()), before);
+        pool.release(stack);
     }
 
     #[test]
@@ -247,10 +297,9 @@ mod control_words {
     }
 }
 
-unsafe extern "C-unwind" fn panics(_value: usize) -> ! {
+unsafe extern "C-unwind" fn panics(_value: usize) -> Departure {
     let caught = std::panic::catch_unwind(|| panic!("on a fiber"));
-    go(0, usize::from(caught.is_err()));
-    unreachable!()
+    end(0, usize::from(caught.is_err()))
 }
 
 #[test]
@@ -266,13 +315,12 @@ fn a_panic_unwinds_within_its_fiber() {
     pool.release(stack);
 }
 
-unsafe extern "C-unwind" fn backtraces(_value: usize) -> ! {
+unsafe extern "C-unwind" fn backtraces(_value: usize) -> Departure {
     let text = std::backtrace::Backtrace::force_capture().to_string();
     assert!(text.contains("backtraces"), "{text}");
     assert!(!text.contains("a_backtrace_ends_at_the_entry"), "{text}");
     WORLD.with(|world| world.finished.set(Some(text.len())));
-    go(0, 0);
-    unreachable!()
+    end(0, 0)
 }
 
 #[test]

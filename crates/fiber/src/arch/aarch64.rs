@@ -13,12 +13,29 @@
 //! ```
 //!
 //! Everything else is declared clobbered (x20 to x28 and v8 to v15, too, which the ABI calls callee-saved), so the compiler
-//! has put away what it needs. A new fiber has the same picture, with the entry function in x19 and x29 zero. FPCR is
-//! written only when it differs: writing it flushes the pipeline on many cores.
+//! has put away what it needs. A new fiber has the same picture, with the entry function in x19 and x29 zero; when that returns, the
+//! trampoline which called it goes where it says.
 
 use std::arch::{asm, global_asm};
 
-use super::Context;
+use super::{Context, Entry};
+
+/// Goes on at the picture that x1 points to, with the value in x2; x10 is the FPCR of the fiber that is left. It is written only when it
+/// differs: writing it flushes the pipeline on many cores.
+macro_rules! enter {
+    () => {
+        "
+        mov sp, x1
+        ldp x9, x11, [sp, #16]
+        cmp x10, x11
+        b.eq 3f
+        msr fpcr, x11
+        3:
+        ldp x19, x29, [sp], #32
+        br x9
+        "
+    };
+}
 
 #[inline(always)]
 pub(super) unsafe fn switch_stacks(save: *mut Context, to: Context, value: usize) -> usize {
@@ -33,14 +50,7 @@ pub(super) unsafe fn switch_stacks(save: *mut Context, to: Context, value: usize
             "stp x9, x10, [sp, #16]",
             "mov x11, sp",
             "str x11, [x0]",
-            "mov sp, x1",
-            "ldp x9, x11, [sp, #16]",
-            "cmp x10, x11",
-            "b.eq 3f",
-            "msr fpcr, x11",
-            "3:",
-            "ldp x19, x29, [sp], #32",
-            "br x9",
+            enter!(),
             "2:",
             // `bti j`, a no-operation where branch targets are not checked.
             "hint #36",
@@ -55,7 +65,7 @@ pub(super) unsafe fn switch_stacks(save: *mut Context, to: Context, value: usize
     result
 }
 
-pub(super) unsafe fn first_frame(top: *mut u8, entry: unsafe extern "C-unwind" fn(usize) -> !) -> *mut u8 {
+pub(super) unsafe fn first_frame(top: *mut u8, entry: Entry) -> *mut u8 {
     let control: u64;
     // SAFETY: reads a register.
     unsafe { asm!("mrs {0}, fpcr", out(reg) control, options(nomem, nostack, preserves_flags)) };
@@ -92,7 +102,11 @@ global_asm!(
     "mov x0, x2",
     "mov x30, xzr",
     "blr x19",
-    "brk #1",
+    // What is to be entered came in x0, the value in x1.
+    "mov x2, x1",
+    "mov x1, x0",
+    "mrs x10, fpcr",
+    enter!(),
     ".cfi_endproc",
     ".size verdigris_fiber_start, . - verdigris_fiber_start",
     ".popsection",
@@ -110,6 +124,10 @@ global_asm!(
     "mov x0, x2",
     "mov x30, xzr",
     "blr x19",
-    "brk #1",
+    // What is to be entered came in x0, the value in x1.
+    "mov x2, x1",
+    "mov x1, x0",
+    "mrs x10, fpcr",
+    enter!(),
     ".cfi_endproc",
 );

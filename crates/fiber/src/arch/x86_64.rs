@@ -18,11 +18,36 @@
 //! A new fiber has the same picture, made by `first_frame`: rbx holds the entry function, rbp is zero, and the address is the
 //! trampoline's, which moves the value into the argument register and calls. Its call leaves the stack as the ABI wants
 //! it at a function's first instruction (rsp + 8 a multiple of 16), and `.cfi_undefined rip` tells debuggers, profilers, panics
-//! and `pthread_exit` that the stack ends there.
+//! and `pthread_exit` that the stack ends there. When the entry function returns, the trampoline goes where that says.
 
 use std::arch::{asm, global_asm};
 
-use super::Context;
+use super::{Context, Entry};
+
+/// Goes on at the picture that rsi points to, with the value in rdx; rsp points to the control words of the fiber that is left.
+///
+/// Loading the control words is slow, and they are nearly always the same. Of the MXCSR the lowest six bits are no control but flags of
+/// what has happened, which a call may change.
+macro_rules! enter {
+    () => {
+        "
+        mov eax, [rsp]
+        movzx ecx, word ptr [rsp + 4]
+        mov rsp, rsi
+        xor eax, [rsp]
+        xor cx, [rsp + 4]
+        and eax, 0xffc0
+        or eax, ecx
+        jz 3f
+        ldmxcsr [rsp]
+        fldcw [rsp + 4]
+        3:
+        mov rax, [rsp + 8]
+        add rsp, 16
+        jmp rax
+        "
+    };
+}
 
 #[inline(always)]
 pub(super) unsafe fn switch_stacks(save: *mut Context, to: Context, value: usize) -> usize {
@@ -39,22 +64,7 @@ pub(super) unsafe fn switch_stacks(save: *mut Context, to: Context, value: usize
             "stmxcsr [rsp]",
             "fnstcw [rsp + 4]",
             "mov [rdi], rsp",
-            // Loading the control words is slow, and they are nearly always the same. Of the MXCSR the lowest six bits
-            // are no control but flags of what has happened, which a call may change.
-            "mov eax, [rsp]",
-            "movzx ecx, word ptr [rsp + 4]",
-            "mov rsp, rsi",
-            "xor eax, [rsp]",
-            "xor cx, [rsp + 4]",
-            "and eax, 0xffc0",
-            "or eax, ecx",
-            "jz 3f",
-            "ldmxcsr [rsp]",
-            "fldcw [rsp + 4]",
-            "3:",
-            "mov rax, [rsp + 8]",
-            "add rsp, 16",
-            "jmp rax",
+            enter!(),
             "2:",
             "pop rbx",
             "pop rbp",
@@ -68,7 +78,7 @@ pub(super) unsafe fn switch_stacks(save: *mut Context, to: Context, value: usize
     result
 }
 
-pub(super) unsafe fn first_frame(top: *mut u8, entry: unsafe extern "C-unwind" fn(usize) -> !) -> *mut u8 {
+pub(super) unsafe fn first_frame(top: *mut u8, entry: Entry) -> *mut u8 {
     let mut control: u64 = 0;
     // SAFETY: writes the control words of the running fiber into `control`, which is 8 bytes.
     unsafe {
@@ -106,7 +116,11 @@ global_asm!(
     "pop rbp",
     "mov rdi, rdx",
     "call rbx",
-    "ud2",
+    // What is to be entered came in rax, the value in rdx. The two words above the picture are free now.
+    "mov rsi, rax",
+    "stmxcsr [rsp]",
+    "fnstcw [rsp + 4]",
+    enter!(),
     ".cfi_endproc",
     ".size verdigris_fiber_start, . - verdigris_fiber_start",
     ".popsection",

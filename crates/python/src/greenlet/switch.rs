@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A target that has not started gets a stack first and lands in `entry`, which calls `run`; what that returns is
-//! switched to the parent. A dead target passes what it was given to its parent.
+//! switched to the parent, as the last thing of the stack (`depart`). A dead target passes what it was given to its parent.
 //!
 //! The value that crosses is one owned object. NULL means that an exception is set in the thread state (which is not exchanged)
 //! and is to be raised in the target.
@@ -43,8 +43,8 @@ pub(crate) unsafe fn switch(target: *mut PyGreenlet, value: *mut ffi::PyObject) 
     unsafe {
         let own = state(target);
         match own.ready_thread() {
-            Some(thread) => resume::<false>(thread, target, own, value),
-            None => switch_slowly(target, Payload::value(value), false),
+            Some(thread) => resume(thread, target, own, value),
+            None => switch_slowly(target, Payload::value(value)),
         }
     }
 }
@@ -61,7 +61,7 @@ pub(super) unsafe fn switch_ready(
     value: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: the caller's promise.
-    unsafe { resume::<false>(thread, target, state(target), value) }
+    unsafe { resume(thread, target, state(target), value) }
 }
 
 /// The same with the arguments of a Python call: a tuple and a dict or NULL, both owned.
@@ -83,7 +83,6 @@ pub(super) unsafe fn switch_with_arguments(
                 arguments,
                 keywords,
             },
-            false,
         )
     }
 }
@@ -198,48 +197,71 @@ impl Payload {
     }
 }
 
-/// The general case. `leaving`: the current greenlet has ended: it is dead and its stack free once it is left, and this returns
-/// only if the switch failed. Until then it is as alive as any, because what is asked on the way may run Python code.
+/// The general case.
 #[cold]
 #[inline(never)]
-unsafe fn switch_slowly(target: *mut PyGreenlet, payload: Payload, leaving: bool) -> *mut ffi::PyObject {
-    // SAFETY: the caller's promise (see `switch`); each greenlet in the chain of parents is kept by the one before it.
+unsafe fn switch_slowly(target: *mut PyGreenlet, payload: Payload) -> *mut ffi::PyObject {
+    // SAFETY: the caller's promise (see `switch`).
     unsafe {
-        let pending = Pending::take();
+        // To find the thread's record may run Python code, which must not see an exception that is on its way.
+        let pending = payload.is_exception().then(|| Pending::take());
         let thread = thread::present();
         if thread.is_null() {
-            pending.forget();
+            if let Some(pending) = pending {
+                pending.forget();
+            }
             payload.drop();
             return null_mut();
         }
-        pending.restore();
-        let thread = &*thread;
+        if let Some(pending) = pending {
+            pending.restore();
+        }
+        match find(&*thread, target, payload) {
+            Way::Failed => null_mut(),
+            Way::Here(value) => trace::announce(&*thread, (*thread).current.get(), value),
+            Way::To(greenlet, value) => resume(&*thread, greenlet, state(greenlet), value),
+        }
+    }
+}
+
+/// Where a switch leads.
+enum Way {
+    /// Nowhere: an exception is set.
+    Failed,
+    /// To the greenlet that runs.
+    Here(*mut ffi::PyObject),
+    /// To one that has a context.
+    To(*mut PyGreenlet, *mut ffi::PyObject),
+}
+
+/// Finds out where a switch to `target` leads; if that has not started, makes it ready. May run Python code. Takes the payload.
+#[inline(never)]
+unsafe fn find(thread: &Thread, target: *mut PyGreenlet, payload: Payload) -> Way {
+    // SAFETY: the caller keeps the target; each greenlet in the chain of parents is kept by the one before it.
+    unsafe {
         'again: loop {
             if !check_thread(thread, target) {
                 payload.drop();
-                return null_mut();
+                return Way::Failed;
             }
             let mut greenlet = target;
             loop {
                 let own = state(greenlet);
                 match own.phase.get() {
-                    Phase::Active if greenlet == thread.current.get() => {
-                        return trace::announce(thread, greenlet, payload.into_value());
-                    }
                     Phase::Active => {
                         let exception = payload.is_exception();
                         let value = payload.into_value();
-                        if value.is_null() && !exception {
-                            return null_mut();
-                        }
-                        return if leaving {
-                            resume::<true>(thread, greenlet, own, value)
+                        return if greenlet == thread.current.get() {
+                            Way::Here(value)
+                        } else if value.is_null() && !exception {
+                            Way::Failed
                         } else {
-                            resume::<false>(thread, greenlet, own, value)
+                            Way::To(greenlet, value)
                         };
                     }
-                    Phase::Unstarted => match start(thread, greenlet, own, payload, leaving) {
-                        Started::Returned(result) => return result,
+                    Phase::Unstarted => match start(thread, greenlet, own, payload) {
+                        Started::Ready(start) => return Way::To(greenlet, start),
+                        Started::Failed => return Way::Failed,
                         Started::Overtaken => continue 'again,
                     },
                     Phase::Dead => {
@@ -296,9 +318,9 @@ pub(super) unsafe fn home_of(mut greenlet: *mut PyGreenlet) -> *const Thread {
     ptr::null()
 }
 
-/// Leaves the current greenlet for `target`, which has a context. Returns when somebody switches back; never if LEAVING.
+/// Leaves the current greenlet for `target`, which has a context. Returns when somebody switches back.
 #[inline(always)]
-unsafe fn resume<const LEAVING: bool>(
+unsafe fn resume(
     thread: &Thread,
     target: *mut PyGreenlet,
     own: &State,
@@ -306,27 +328,38 @@ unsafe fn resume<const LEAVING: bool>(
 ) -> *mut ffi::PyObject {
     // SAFETY: the target is suspended in this thread; the origin is kept by `thread.origin` until the target has landed.
     unsafe {
-        let origin = thread.current.get();
-        let left = state(origin);
-        ffi::Py_INCREF(target.cast());
-        thread.current.set(target);
-        thread.origin.set(origin);
-        if LEAVING {
-            left.phase.set(Phase::Dead);
-            *thread.retired.get() = (*left.stack.get()).take();
-            thread.attention.store(true, Ordering::Relaxed);
-        }
-        tstate::exchange(thread.tstate(), left.saved.get(), own.saved.get());
-        let to = own.context.replace(fiber::Context::NULL);
-        // Where a dead greenlet was left is of no use to anybody: its context stays NULL.
-        let mut nowhere = fiber::Context::NULL;
-        let save = if LEAVING {
-            &raw mut nowhere
-        } else {
-            left.context.as_ptr()
-        };
-        let value = fiber::switch(save, to, value as usize) as *mut ffi::PyObject;
+        let left = state(thread.current.get());
+        let to = hand_over(thread, target, own, left);
+        let value = fiber::switch(left.context.as_ptr(), to, value as usize) as *mut ffi::PyObject;
         land(thread, value)
+    }
+}
+
+/// The end of the current greenlet: it is dead from now on, and its stack free once it is left, by the way that this gives. Nothing
+/// may run Python code any more.
+unsafe fn depart(thread: &Thread, target: *mut PyGreenlet, value: *mut ffi::PyObject) -> fiber::Departure {
+    // SAFETY: as in `resume`; only this thread uses `retired`.
+    unsafe {
+        let left = state(thread.current.get());
+        left.phase.set(Phase::Dead);
+        *thread.retired.get() = (*left.stack.get()).take();
+        thread.attention.store(true, Ordering::Relaxed);
+        fiber::Departure {
+            to: hand_over(thread, target, state(target), left),
+            value: value as usize,
+        }
+    }
+}
+
+/// Makes `target` the current greenlet, but for the stack: gives where that goes on.
+#[inline(always)]
+unsafe fn hand_over(thread: &Thread, target: *mut PyGreenlet, own: &State, left: &State) -> fiber::Context {
+    // SAFETY: `own` is the target's state, `left` that of the current greenlet; both are alive.
+    unsafe {
+        ffi::Py_INCREF(target.cast());
+        thread.origin.set(thread.current.replace(target));
+        tstate::exchange(thread.tstate(), left.saved.get(), own.saved.get());
+        own.context.replace(fiber::Context::NULL)
     }
 }
 
@@ -366,23 +399,32 @@ unsafe fn land_slowly(thread: &Thread, origin: *mut PyGreenlet, value: *mut ffi:
 }
 
 enum Started {
-    /// The switch is over (or failed).
-    Returned(*mut ffi::PyObject),
+    /// It has a context: what is to be brought there.
+    Ready(*mut ffi::PyObject),
+    /// An exception is set.
+    Failed,
     /// Looking up `run` started the greenlet: look again where to go.
     Overtaken,
 }
 
-/// What a new greenlet finds when it starts; lives on the stack of the one that started it.
-struct Start {
-    thread: *const Thread,
-    greenlet: *mut PyGreenlet,
+/// What a new greenlet finds when it starts, in its thread's record.
+#[derive(Clone, Copy)]
+pub(super) struct Start {
     /// What was given as `run`, if the attribute is something else. Dropped on the new stack, because dropping it may run anything.
     given: *mut ffi::PyObject,
     /// An exception is set: `run` is not called.
     throws: bool,
 }
 
-unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload: Payload, leaving: bool) -> Started {
+impl Start {
+    pub(super) const NONE: Start = Start {
+        given: null_mut(),
+        throws: false,
+    };
+}
+
+/// Gives a greenlet that has not started a stack and a context. What is to be brought there is the thread's record.
+unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload: Payload) -> Started {
     // SAFETY: the greenlet is kept by the caller; its state is not borrowed when `run` is looked up, which may run anything.
     unsafe {
         let native_run = own.native_run.get();
@@ -394,7 +436,7 @@ unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload
             if run.is_null() {
                 pending.forget();
                 payload.drop();
-                return Started::Returned(null_mut());
+                return Started::Failed;
             }
             pending.restore();
         }
@@ -411,14 +453,15 @@ unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload
                 ffi::Py_XDECREF(run);
                 payload.drop();
                 pending.forget();
-                return Started::Returned(ffi::PyErr_NoMemory());
+                ffi::PyErr_NoMemory();
+                return Started::Failed;
             }
         };
         let throws = payload.is_exception();
         let Some(payload) = payload.into_call(native_run.is_some()) else {
             pool().release(stack);
             ffi::Py_XDECREF(run);
-            return Started::Returned(null_mut());
+            return Started::Failed;
         };
         thread.retain();
         own.thread.set(thread);
@@ -441,18 +484,8 @@ unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload
         };
         own.arguments.set(payload.arguments);
         own.keywords.set(payload.keywords);
-        let start = Start {
-            thread,
-            greenlet,
-            given,
-            throws,
-        };
-        let start = (&raw const start).cast_mut().cast();
-        Started::Returned(if leaving {
-            resume_start::<true>(thread, greenlet, own, start)
-        } else {
-            resume_start::<false>(thread, greenlet, own, start)
-        })
+        thread.starting.set(Start { given, throws });
+        Started::Ready(ptr::from_ref(thread).cast_mut().cast())
     }
 }
 
@@ -463,29 +496,14 @@ unsafe fn runs_as_given(greenlet: *mut PyGreenlet, own: &State) -> bool {
     unsafe { !own.run.get().is_null() && ffi::Py_TYPE(greenlet.cast()) == super::greenlet_type() }
 }
 
-/// `resume` for a greenlet whose context is `entry`: what crosses is the address of its `Start`.
-#[inline(never)]
-unsafe fn resume_start<const LEAVING: bool>(
-    thread: &Thread,
-    greenlet: *mut PyGreenlet,
-    own: &State,
-    start: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: the context was just prepared, and `start` stays where it is until the entry has copied it.
-    unsafe { resume::<LEAVING>(thread, greenlet, own, start) }
-}
-
 /// The first function on a greenlet's stack, and the last. It has no destructors: unwinding may pass through it.
-unsafe extern "C-unwind" fn entry(start: usize) -> ! {
-    // SAFETY: `start` is the address of a Start on the stack of the greenlet that switched here, which has not gone on.
+unsafe extern "C-unwind" fn entry(thread: usize) -> fiber::Departure {
+    // SAFETY: this is the address of the thread's record (see `start`), which outlives the greenlets that run.
     unsafe {
-        let Start {
-            thread,
-            greenlet,
-            given,
-            throws,
-        } = ptr::read(start as *const Start);
-        let (thread, own) = (&*thread, state(greenlet));
+        let thread = &*(thread as *const Thread);
+        let Start { given, throws } = thread.starting.replace(Start::NONE);
+        let greenlet = thread.current.get();
+        let own = state(greenlet);
         // A token in place of the value, for the trace function's sake: NULL says "throw".
         let token = if throws { null_mut() } else { own.arguments.get() };
         ffi::Py_XINCREF(token);
@@ -501,7 +519,7 @@ unsafe extern "C-unwind" fn entry(start: usize) -> ! {
             ffi::Py_DECREF(token);
             call(greenlet, own)
         };
-        finish(thread, greenlet, own, result)
+        finish(thread, own, result)
     }
 }
 
@@ -520,7 +538,7 @@ unsafe fn call(greenlet: *mut PyGreenlet, own: &State) -> *mut ffi::PyObject {
 }
 
 /// The greenlet ends with `result`, or with the exception that is set.
-unsafe fn finish(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, result: *mut ffi::PyObject) -> ! {
+unsafe fn finish(thread: &Thread, own: &State, result: *mut ffi::PyObject) -> fiber::Departure {
     // SAFETY: runs on the greenlet's own stack; `thread.current` keeps the greenlet until somebody has landed elsewhere.
     unsafe {
         let successor = thread.successor.replace(null_mut());
@@ -528,9 +546,11 @@ unsafe fn finish(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, result
         if result.is_null() {
             result = exit_as_value();
         }
-        let pending = Pending::take();
+        let pending = result.is_null().then(|| Pending::take());
         own.drop_call();
-        pending.restore();
+        if let Some(pending) = pending {
+            pending.restore();
+        }
         let mut parent = if successor.is_null() {
             own.parent.get()
         } else {
@@ -540,12 +560,16 @@ unsafe fn finish(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, result
             if parent.is_null() {
                 parent = thread.main.get();
             }
-            // A switch that returns here has failed (a parent that cannot start): its exception goes to the next. The one that
-            // does not return leaves the reference to whoever lands.
+            // Until the way is found the greenlet is as alive as any, because what is asked for that may run Python code. Whoever
+            // lands gives the reference back.
             ffi::Py_INCREF(parent.cast());
             thread.farewell.set(parent);
-            let failed = switch_slowly(parent, Payload::value(result), true);
-            debug_assert!(failed.is_null(), "{greenlet:p} ended and was switched to");
+            match find(thread, parent, Payload::value(result)) {
+                Way::To(target, value) => return depart(thread, target, value),
+                Way::Here(value) => ffi::Py_XDECREF(value),
+                Way::Failed => {}
+            }
+            // A parent that cannot start: its exception goes to the next.
             result = null_mut();
             let next = state(parent).parent.get();
             thread.farewell.set(null_mut());

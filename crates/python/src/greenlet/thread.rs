@@ -18,6 +18,7 @@ use verdigris_fiber::Stack;
 use super::object::{self, Phase, PyGreenlet};
 use super::overflow;
 use super::python::{self, Pending};
+use super::switch::Start;
 
 pub(crate) struct Thread {
     /// The greenlet that runs; owned.
@@ -28,6 +29,8 @@ pub(crate) struct Thread {
     tstate: AtomicPtr<ffi::PyThreadState>,
     /// Who switched last; owned, from the switch until the one that was switched to has taken it.
     pub(super) origin: Cell<*mut PyGreenlet>,
+    /// What a greenlet that is being started will look at first.
+    pub(super) starting: Cell<Start>,
     /// The stack of a greenlet that has ended, until the next one is on its own.
     pub(super) retired: UnsafeCell<Option<Stack>>,
     /// The parent that a greenlet which has ended switched to; owned by whoever lands next.
@@ -137,6 +140,7 @@ unsafe fn begin() -> *const Thread {
             main: Cell::new(null_mut()),
             tstate: AtomicPtr::new(ffi::PyThreadState_Get()),
             origin: Cell::new(null_mut()),
+            starting: Cell::new(Start::NONE),
             retired: UnsafeCell::new(None),
             farewell: Cell::new(null_mut()),
             successor: Cell::new(null_mut()),
