@@ -23,6 +23,8 @@
  *
  * A tool that begins to watch (`prepare`), from 3.15 on: see tstate.c.
  *
+ * A collection that never ends (`collecting`): see collector.rs.
+ *
  * This is the only file that needs CPython's internal headers, and it works without them: then every such stack is given up,
  * and frame objects are made.
  */
@@ -41,6 +43,7 @@
 
 #ifdef HAS_FRAMES
 #  include <internal/pycore_frame.h>
+#  include <internal/pycore_interp.h>
 #  include <opcode.h>
 #  if PY_VERSION_HEX >= 0x030E0000
 #    include <internal/pycore_interpframe_structs.h>
@@ -104,6 +107,17 @@ verdigris_frames_forget(struct _PyInterpreterFrame *frame)
 #else
     (void)frame;
     return 0;
+#endif
+}
+
+/* Where the interpreter notes that a collection is under way (collector.rs); NULL if that is not known. */
+int *
+verdigris_collecting(void)
+{
+#ifdef HAS_FRAMES
+    return &PyThreadState_Get()->interp->gc.collecting;
+#else
+    return NULL;
 #endif
 }
 

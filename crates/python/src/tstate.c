@@ -12,7 +12,10 @@
  *   C depth         (the same counter)       c_recursion_remaining      same              SetStackProtection
  *   trashcan        trash_delete_nesting     trash.delete_nesting       -                 -
  *   JIT             -                        -                          previous_executor current_executor
- *   all             exc_info, context (+ context_ver), datastack_chunk, datastack_top, datastack_limit
+ *   all             exc_info, context (+ context_ver), datastack_chunk, datastack_top, datastack_limit, recursion_headroom
+ *
+ * (The last is not 0 while an exception is made, which may call a class's __init__: then the interpreter does not raise RecursionError, but
+ * ends the process 50 calls later.)
  *
  * When a tool or profiler begins to watch, CPython prepares the code of all frames that it finds in the threads. It does not find those
  * of suspended greenlets, and from 3.15 on it crashes when an exception leaves one (PY_UNWIND): so they are prepared when they go on.
@@ -82,6 +85,7 @@ typedef struct {
     void *stack_lowest; /* NULL: the thread's own stack */
     size_t stack_bytes;
     int depth;
+    int headroom;
     int c_remaining;
     int trash_nesting;
 #ifdef HAS_LOCAL_UNWIND
@@ -135,6 +139,7 @@ verdigris_tstate_begin(PyThreadState *tstate, Saved *saved, char *annex, size_t 
     saved->stack_lowest = stack_lowest;
     saved->stack_bytes = stack_bytes;
     saved->depth = 0;
+    saved->headroom = 0;
     saved->trash_nesting = 0;
 #ifdef HAS_LOCAL_UNWIND
     saved->monitoring = MONITORING_VERSION(tstate);
@@ -165,6 +170,7 @@ save(PyThreadState *tstate, Saved *saved)
 #else
     saved->depth = tstate->py_recursion_limit - tstate->py_recursion_remaining;
 #endif
+    saved->headroom = tstate->recursion_headroom;
 #ifdef HAS_C_RECURSION
     saved->c_remaining = tstate->c_recursion_remaining;
 #endif
@@ -219,6 +225,7 @@ load(PyThreadState *tstate, Saved *saved)
 #else
     tstate->py_recursion_remaining = tstate->py_recursion_limit - saved->depth;
 #endif
+    tstate->recursion_headroom = saved->headroom;
 #ifdef HAS_C_RECURSION
     tstate->c_recursion_remaining = saved->c_remaining;
 #endif

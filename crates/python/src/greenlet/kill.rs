@@ -53,17 +53,18 @@ unsafe fn throw_exit(greenlet: *mut PyGreenlet) {
     unsafe {
         let own = state(greenlet);
         let killer = thread::current();
-        if killer.is_null() || killer == greenlet {
+        python::set_error(
+            exit_type().cast(),
+            c"Killing the greenlet because all references have vanished.",
+        );
+        // What ran in these two calls (others that are to be killed, the collector) may have ended it, or have it running.
+        if killer.is_null() || own.context.get().is_null() {
             ffi::PyErr_Clear();
             return;
         }
         // It ends here and not in its parent.
         ffi::Py_INCREF(killer.cast());
         let parent = own.parent.replace(killer);
-        python::set_error(
-            exit_type().cast(),
-            c"Killing the greenlet because all references have vanished.",
-        );
         let result = switch::switch(greenlet, null_mut());
         if result.is_null() {
             ffi::PyErr_WriteUnraisable(greenlet.cast());

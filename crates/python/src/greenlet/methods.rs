@@ -24,33 +24,28 @@ pub(super) unsafe extern "C-unwind" fn switch_method(
     // SAFETY: called by Python: `args` has `count` objects and one more for each name; the caller keeps them and the greenlet.
     unsafe {
         let target: *mut PyGreenlet = greenlet.cast();
-        if names.is_null() {
+        if names.is_null() && count < 2 {
             let ready = state(target).ready_thread();
             if count == 1 || ready.is_some() {
-                let value = match count {
-                    1 => {
-                        ffi::Py_INCREF(*args);
-                        *args
-                    }
-                    0 => {
-                        let empty = names::empty();
-                        ffi::Py_INCREF(empty);
-                        empty
-                    }
-                    _ => pack::tuple(args, count),
-                };
+                let value = if count == 1 { *args } else { names::empty() };
+                ffi::Py_INCREF(value);
                 // A value and a call with this value as its only argument are the same to whoever gets it.
                 return match ready {
-                    _ if value.is_null() => null_mut(),
                     Some(thread) => switch::switch_ready(thread, target, value),
                     None => switch::switch(target, value),
                 };
             }
         }
+        // Whether the target can be resumed at once is asked after the tuple is made: before 3.12 that may run the collector, and so
+        // finalizers in which the target ends.
         let Some((arguments, keywords)) = pack::arguments(args, count, names) else {
             return null_mut();
         };
-        switch::switch_with_arguments(target, arguments, keywords)
+        match state(target).ready_thread() {
+            // Several arguments are one value, the tuple of them.
+            Some(thread) if count > 1 && keywords.is_null() => switch::switch_ready(thread, target, arguments),
+            _ => switch::switch_with_arguments(target, arguments, keywords),
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //!   python, names   small things about CPython                     capsule     the C interface
 //!   stacks      how large stacks are                               sweeper     memory of those that are idle
 //!   approach    bringing near what is resumed soon                 layer       what the hub needs
+//!   collector   a collection whose thread ended in its middle
 //! ```
 //!
 //! The rules that everything here keeps, because any Python code may switch, and so may any decref:
@@ -27,6 +28,7 @@ use pyo3::ffi;
 pub(crate) mod approach;
 mod attributes;
 mod capsule;
+mod collector;
 mod kill;
 mod layer;
 mod methods;

@@ -109,6 +109,29 @@ pub(super) unsafe fn set_error(kind: *mut ffi::PyObject, message: &CStr) {
     unsafe { ffi::PyErr_SetString(kind, message.as_ptr()) };
 }
 
+/// Makes objects without the collector. Before 3.12 it may run wherever an object is made, and with it finalizers, which do anything:
+/// to make something between a look at a greenlet and acting on it would be to act on what was.
+///
+/// # Safety
+///
+/// The GIL is held; `make` runs no Python code.
+pub(super) unsafe fn uncollected<T>(make: impl FnOnce() -> T) -> T {
+    #[cfg(Py_3_12)]
+    {
+        make()
+    }
+    #[cfg(not(Py_3_12))]
+    // SAFETY: the caller's promise: nobody else sees the collector switched off.
+    unsafe {
+        let was_on = ffi::PyGC_Disable() != 0;
+        let made = make();
+        if was_on {
+            ffi::PyGC_Enable();
+        }
+        made
+    }
+}
+
 pub(super) fn is_finalizing() -> bool {
     // SAFETY: reads a flag of the interpreter.
     #[cfg(Py_3_13)]

@@ -123,6 +123,7 @@ impl Payload {
     }
 
     /// As the result of a `switch()` call: () for none, one argument as it is, several as a tuple, keywords as a dict, both as a pair.
+    /// Runs no Python code.
     unsafe fn into_value(self) -> *mut ffi::PyObject {
         // SAFETY: the references are the payload's own.
         unsafe {
@@ -135,7 +136,7 @@ impl Payload {
                     ffi::Py_DECREF(self.arguments);
                     return self.keywords;
                 }
-                let pair = ffi::PyTuple_Pack(2, self.arguments, self.keywords);
+                let pair = python::uncollected(|| ffi::PyTuple_Pack(2, self.arguments, self.keywords));
                 ffi::Py_DECREF(self.arguments);
                 ffi::Py_DECREF(self.keywords);
                 return pair;
@@ -153,8 +154,8 @@ impl Payload {
 
     /// As the arguments of a call: a value becomes the only one. None with an exception set when there is no memory.
     ///
-    /// A greenlet that starts because its child ended by GreenletExit is called without arguments: nobody gave any. What is native
-    /// gets a value as it is.
+    /// A greenlet that starts because its child ended by GreenletExit is called without arguments: nobody gave any (the value stays, to
+    /// be dropped). What is native gets a value as it is. Runs no Python code, unless it fails.
     unsafe fn into_call(self, native: bool) -> Option<Payload> {
         if self.value.is_null() {
             return Some(self);
@@ -169,18 +170,16 @@ impl Payload {
         // SAFETY: the value is ours; it moves into the tuple, or is dropped while the payload is ours alone.
         unsafe {
             let is_exit = ffi::PyObject_TypeCheck(self.value, exit_type()) != 0;
-            let arguments = ffi::PyTuple_New(if is_exit { 0 } else { 1 });
+            let arguments = python::uncollected(|| ffi::PyTuple_New(if is_exit { 0 } else { 1 }));
             if arguments.is_null() {
                 ffi::Py_DECREF(self.value);
                 return None;
             }
-            if is_exit {
-                ffi::Py_DECREF(self.value);
-            } else {
+            if !is_exit {
                 ffi::PyTuple_SET_ITEM(arguments, 0, self.value);
             }
             Some(Payload {
-                value: null_mut(),
+                value: if is_exit { self.value } else { null_mut() },
                 arguments,
                 keywords: null_mut(),
             })
@@ -410,15 +409,16 @@ enum Started {
 /// What a new greenlet finds when it starts, in its thread's record.
 #[derive(Clone, Copy)]
 pub(super) struct Start {
-    /// What was given as `run`, if the attribute is something else. Dropped on the new stack, because dropping it may run anything.
-    given: *mut ffi::PyObject,
+    /// What was given as `run`, if the attribute is something else, and what came but is not an argument. Dropped on the new stack, because
+    /// dropping may run anything.
+    unwanted: [*mut ffi::PyObject; 2],
     /// An exception is set: `run` is not called.
     throws: bool,
 }
 
 impl Start {
     pub(super) const NONE: Start = Start {
-        given: null_mut(),
+        unwanted: [null_mut(); 2],
         throws: false,
     };
 }
@@ -484,7 +484,10 @@ unsafe fn start(thread: &Thread, greenlet: *mut PyGreenlet, own: &State, payload
         };
         own.arguments.set(payload.arguments);
         own.keywords.set(payload.keywords);
-        thread.starting.set(Start { given, throws });
+        thread.starting.set(Start {
+            unwanted: [given, payload.value],
+            throws,
+        });
         Started::Ready(ptr::from_ref(thread).cast_mut().cast())
     }
 }
@@ -501,17 +504,19 @@ unsafe extern "C-unwind" fn entry(thread: usize) -> fiber::Departure {
     // SAFETY: this is the address of the thread's record (see `start`), which outlives the greenlets that run.
     unsafe {
         let thread = &*(thread as *const Thread);
-        let Start { given, throws } = thread.starting.replace(Start::NONE);
+        let Start { unwanted, throws } = thread.starting.replace(Start::NONE);
         let greenlet = thread.current.get();
         let own = state(greenlet);
         // A token in place of the value, for the trace function's sake: NULL says "throw".
         let token = if throws { null_mut() } else { own.arguments.get() };
         ffi::Py_XINCREF(token);
         let token = land(thread, token);
-        if !given.is_null() {
-            let pending = Pending::take();
-            ffi::Py_DECREF(given);
-            pending.restore();
+        for object in unwanted {
+            if !object.is_null() {
+                let pending = Pending::take();
+                ffi::Py_DECREF(object);
+                pending.restore();
+            }
         }
         let result = if token.is_null() {
             null_mut() // thrown in, or the trace function failed
@@ -541,7 +546,8 @@ unsafe fn call(greenlet: *mut PyGreenlet, own: &State) -> *mut ffi::PyObject {
 unsafe fn finish(thread: &Thread, own: &State, result: *mut ffi::PyObject) -> fiber::Departure {
     // SAFETY: runs on the greenlet's own stack; `thread.current` keeps the greenlet until somebody has landed elsewhere.
     unsafe {
-        let successor = thread.successor.replace(null_mut());
+        let mut parent = thread.successor.replace(null_mut());
+        ffi::Py_XINCREF(parent.cast());
         let mut result = result;
         if result.is_null() {
             result = exit_as_value();
@@ -551,31 +557,39 @@ unsafe fn finish(thread: &Thread, own: &State, result: *mut ffi::PyObject) -> fi
         if let Some(pending) = pending {
             pending.restore();
         }
-        let mut parent = if successor.is_null() {
-            own.parent.get()
-        } else {
-            successor
-        };
+        if parent.is_null() {
+            parent = parent_or_main(thread, own);
+        }
         loop {
-            if parent.is_null() {
-                parent = thread.main.get();
-            }
             // Until the way is found the greenlet is as alive as any, because what is asked for that may run Python code. Whoever
             // lands gives the reference back.
-            ffi::Py_INCREF(parent.cast());
-            thread.farewell.set(parent);
             match find(thread, parent, Payload::value(result)) {
-                Way::To(target, value) => return depart(thread, target, value),
+                Way::To(target, value) => {
+                    thread.farewell.set(parent);
+                    return depart(thread, target, value);
+                }
                 Way::Here(value) => ffi::Py_XDECREF(value),
                 Way::Failed => {}
             }
             // A parent that cannot start: its exception goes to the next.
             result = null_mut();
-            let next = state(parent).parent.get();
-            thread.farewell.set(null_mut());
+            let next = parent_or_main(thread, state(parent));
+            let pending = Pending::take();
             ffi::Py_DECREF(parent.cast());
+            pending.restore();
             parent = next;
         }
+    }
+}
+
+/// To whom goes what the greenlet leaves; a new reference.
+unsafe fn parent_or_main(thread: &Thread, own: &State) -> *mut PyGreenlet {
+    // SAFETY: the caller keeps the greenlet, that keeps its parent, and the thread its main greenlet.
+    unsafe {
+        let parent = own.parent.get();
+        let parent = if parent.is_null() { thread.main.get() } else { parent };
+        ffi::Py_INCREF(parent.cast());
+        parent
     }
 }
 

@@ -13,12 +13,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use pyo3::ffi;
-use verdigris_fiber::Stack;
+use verdigris_fiber::{Context, Stack};
 
 use super::object::{self, Phase, PyGreenlet};
-use super::overflow;
 use super::python::{self, Pending};
 use super::switch::Start;
+use super::{collector, overflow};
 
 pub(crate) struct Thread {
     /// The greenlet that runs; owned.
@@ -150,9 +150,12 @@ unsafe fn begin() -> *const Thread {
             has_condemned: AtomicBool::new(false),
             references: AtomicUsize::new(3), // the capsule, the main greenlet and the guard
         }));
-        let main = object::allocate_main(thread);
-        let capsule = ffi::PyCapsule_New(thread.cast(), CAPSULE.as_ptr(), Some(ended));
-        let dict = ffi::PyThreadState_GetDict();
+        // Not the collector: what it finalizes might ask for the record, and a thread has one.
+        let (main, capsule, dict) = python::uncollected(|| {
+            let main = object::allocate_main(thread);
+            let capsule = ffi::PyCapsule_New(thread.cast(), CAPSULE.as_ptr(), Some(ended));
+            (main, capsule, ffi::PyThreadState_GetDict())
+        });
         if main.is_null() || capsule.is_null() || dict.is_null() {
             // Out of memory while a thread meets its first greenlet; the few bytes are lost.
             return ptr::null();
@@ -189,8 +192,11 @@ unsafe extern "C" fn ended(capsule: *mut ffi::PyObject) {
             THREAD.set(ptr::null());
         }
         MAIN_GREENLETS.fetch_sub(1, Ordering::Relaxed);
+        collector::give_up(&*thread);
         let main = (*thread).main.replace(null_mut());
         object::state(main).phase.set(Phase::Dead);
+        // Where it was left, if it was (in the child of a fork): on the stack of a thread that does not exist.
+        object::state(main).context.set(Context::NULL);
         let current = (*thread).current.replace(null_mut());
         // In the child of a fork, the other threads are gone in the middle of what they did. Nobody noted where the greenlet that ran
         // was in Python, so nobody can tell who points at its frames: its stack is lost.
