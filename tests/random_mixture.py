@@ -19,6 +19,7 @@ No model says who runs next (`random_greenlets.py` has one). What must hold, who
 Everything follows from the seed, as far as the threads of the system allow.
 """
 
+import _thread
 import argparse
 import collections
 import contextvars
@@ -30,7 +31,6 @@ import random
 import re
 import signal
 import sys
-import threading
 import time
 import traceback
 import warnings
@@ -45,6 +45,9 @@ own = contextvars.ContextVar("own", default=None)
 FAILED = []
 TOTALS = collections.Counter()
 STACKS = collections.Counter()
+MAIN_THREAD = _thread.get_ident()
+#: The world of the thread.
+HERE = _thread._local()
 
 
 class Difference(BaseException):
@@ -81,6 +84,8 @@ def main():
             run_program(seed)
         except Difference:
             pass  # it is in FAILED
+        except BaseException as failure:
+            FAILED.append(f"{failure!r}\n{text_of(failure.__traceback__)}")
         seed += 1
     if FAILED:
         print(f"\nseed {seed - 1}: {FAILED[0]}", file=sys.__stderr__, flush=True)
@@ -96,10 +101,12 @@ def run_program(seed):
     world = World(program, random.Random(seed), 600)
     world.run()
     for thread in program.threads:
-        thread.join(60)
-        if thread.is_alive():
+        ends = thread.acquire(timeout=200)
+        if not ends:
             faulthandler.dump_traceback(sys.__stderr__)
-        check(not thread.is_alive(), "a thread that does not end")
+        check(ends, "a thread that does not end")
+    while _core.get_total_main_greenlets() > 1:
+        time.sleep(0.0001)  # they are about to drop what is theirs
     program.exchange.clear()
     program.frames.clear()
     gc.collect()
@@ -151,6 +158,8 @@ class Program:
         self.seed = seed
         #: Whether threads end with greenlets suspended.
         self.leaves = seed % 2 == 0
+        #: A lock for each, held until the thread ends. (They are not `threading`'s, which locks when it is asked something: a finalizer that
+        #: switches away in the middle of that leaves it locked for the next greenlet.)
         self.threads = []
         #: Suspended greenlets that anybody may drop, from any thread.
         self.exchange = []
@@ -172,10 +181,13 @@ class World:
         self.jobs = 0
         self.over = False
         self.forked = None
+        #: Levels of recursion that are under way, in whichever greenlet.
         self.deep = 0
+        self.overflows = False
 
     def run(self):
         """Runs the program in the greenlet that made this world."""
+        HERE.world = self
         sent = object()
         token = own.set(sent)
         try:
@@ -230,6 +242,10 @@ class World:
         if len(self.table) > 40 or self.over:
             return
         parent = self.random.choice([self.me, getcurrent()])
+        if parent not in self.table:
+            parent = (
+                self.me
+            )  # one that a finalizer came to in the middle of a job: what ends would go to the hub after that one
         kind = self.random.choice(KINDS)
         made = kind(self.body, parent)
         if self.random.random() < 0.2:
@@ -369,7 +385,7 @@ class World:
         if sys.version_info < (3, 12):
             # There the collector runs in the middle of `f_back`, and a finalizer that resumes the greenlet looked at pulls the
             # frames away from under the interpreter. From 3.12 on it runs between instructions.
-            if threading.active_count() > 1:
+            if _thread._count() > 0:
                 return  # another thread might enable it
             gc.disable()
         try:
@@ -427,10 +443,10 @@ class World:
 
     def descend(self):
         """Deep in Python, or deep in C and Python by turns; a step at the bottom."""
-        if self.deep > 3:
-            return
-        self.deep += 1
         levels = self.random.choice([10, 100, 400])
+        if self.deep + levels > 500:
+            return
+        self.deep += levels
 
         def down(level):
             mark = object()
@@ -452,17 +468,20 @@ class World:
         except RecursionError:
             pass  # steps below steps
         finally:
-            self.deep -= 1
+            self.deep -= levels
 
     def overflow(self):
         """To the recursion limit and back, with a few switches on the way."""
-        if self.deep > 1:
+        if self.deep > 100:
             return
-        self.deep += 1
+        self.deep += 400
 
         def down(level):
             if level in (100, 300):
                 self.step()
+            if level == 400:
+                # Before CPython 3.12 the collector may run while RecursionError is made, when a finalizer may take 50 calls and no more.
+                self.overflows = True
             down(level + 1)
 
         try:
@@ -471,7 +490,8 @@ class World:
         except RecursionError:
             pass
         finally:
-            self.deep -= 1
+            self.overflows = False
+            self.deep -= 400
         self.step()
 
     def finalize(self):
@@ -512,7 +532,7 @@ class World:
 
     def monitor(self):
         monitoring = getattr(sys, "monitoring", None)
-        if monitoring is None or threading.current_thread() is not threading.main_thread():
+        if monitoring is None or _thread.get_ident() != MAIN_THREAD:
             return
         if monitoring.get_tool(4):
             monitoring.free_tool_id(4)
@@ -575,11 +595,13 @@ class World:
 
     def start_thread(self):
         """Another world, in a thread; it may end with greenlets suspended."""
-        alive = [thread for thread in self.program.threads if thread.is_alive()]
+        alive = [thread for thread in self.program.threads if thread.locked()]
         if len(alive) > 2 or len(self.program.threads) > 12:
             return
         seed = self.random.randrange(1 << 30)
         leaves = self.program.leaves and self.random.random() < 0.5
+        running = _thread.allocate_lock()
+        running.acquire()
 
         def run():
             try:
@@ -594,11 +616,12 @@ class World:
             except BaseException as failure:
                 if not FAILED:
                     FAILED.append(f"in a thread: {failure!r}\n{text_of(failure.__traceback__)}")
+            finally:
+                running.release()
 
-        thread = threading.Thread(target=run)
-        self.program.threads.append(thread)
+        self.program.threads.append(running)
         TOTALS["threads"] += 1
-        thread.start()
+        _thread.start_new_thread(run, ())
 
     def use_the_hub(self):
         """Greenlets of the hub, each with raw ones of its own; some are killed."""
@@ -672,12 +695,12 @@ class Finalizer:
     """Whoever drops it takes a step."""
 
     def __init__(self, world):
-        self.world, self.home = world, threading.current_thread()
+        self.world = world
 
     def __del__(self):
         # The collector may find it in a thread whose greenlets are not its world's, or in a job of the hub.
-        at_home = self.home is threading.current_thread() and type(getcurrent()) in KINDS
-        if at_home and not self.world.over:
+        at_home = getattr(HERE, "world", None) is self.world and type(getcurrent()) in KINDS
+        if at_home and not self.world.over and not self.world.overflows:
             self.world.guarded(self.world.step)
 
 
