@@ -109,7 +109,7 @@ stress: build  ## random programs for SECONDS, until one fails: threads, fork, c
 # Systems with kqueue: the loop is compiled for them where Rust has their standard library.
 OTHER_SYSTEMS := x86_64-unknown-freebsd aarch64-apple-darwin
 
-lint: build  ## formatting, clippy, ruff, mypy, stubs against the binary
+lint: build  ## formatting, clippy, ruff, mypy, stubs against the package as it runs
 	cargo fmt --all --check
 	cargo fmt --manifest-path $(LOAD_SOURCE) --check
 	cargo fmt --manifest-path benchmarks/libev/Cargo.toml --check
@@ -127,7 +127,8 @@ lint: build  ## formatting, clippy, ruff, mypy, stubs against the binary
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/stubtest verdigris._core
+	$(BIN)/mypy --strict --config-file= tests/typed_program.py
+	$(BIN)/stubtest verdigris --mypy-config-file pyproject.toml --allowlist tests/stubtest_allowlist.txt
 
 format: $(VENV)/.ready  ## put the source in the project's shape
 	cargo fmt --all

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from signal import Signals
 from types import TracebackType
-from typing import Any, Generic, Protocol, TextIO, TypeVar
+from typing import Any, Generic, Protocol, TextIO, TypeAlias, TypeVar
 
 from typing_extensions import ParamSpec
 
@@ -16,13 +16,13 @@ from verdigris._core import (
     get_hub,
     get_hub_if_exists,
     getcurrent,
+    greenlet,
     iwait,
     loop,
     sleep,
     wait,
     watcher,
 )
-from verdigris._core import greenlet as RawGreenlet
 from verdigris._core import (
     set_hub as set_hub,
 )
@@ -50,6 +50,8 @@ __all__ = [
     "spawn_raw",
     "wait",
 ]
+
+RawGreenlet: TypeAlias = greenlet
 
 _Arguments = ParamSpec("_Arguments")
 
