@@ -152,6 +152,34 @@ def test_udp(family, host):
         assert buffer[:6] == b"second"
 
 
+def test_nobody_is_served_twice_before_everybody_was_served_once():
+    count, rounds = 30, 20
+    served = [0] * count
+
+    def serve(sock, number):
+        with sock:
+            while data := sock.recv(100):
+                served[number] += 1
+                assert max(served) - min(served) <= 1
+                sock.sendall(data)
+
+    def ask(sock):
+        with sock:
+            for _ in range(rounds):
+                sock.sendall(b"x")
+                assert sock.recv(100) == b"x"
+
+    askers, servers = [], []
+    for number in range(count):
+        # Not TCP, whose messages a loaded system may deliver in another order.
+        asker, sock = socket.socketpair()
+        askers.append(asker)
+        servers.append(verdigris.spawn(serve, sock, number))
+    verdigris.joinall([verdigris.spawn(ask, asker) for asker in reversed(askers)], raise_error=True)
+    verdigris.joinall(servers, raise_error=True)
+    assert served == [rounds] * count
+
+
 @pytest.mark.parametrize("name", ["path", "abstract"])
 def test_unix(tmp_path, name):
     address = str(tmp_path / "socket") if name == "path" else b"\0verdigris-test-%d" % os.getpid()
