@@ -5,7 +5,13 @@ checks the value. `VERDIGRIS_X` wins over gevent's `GEVENT_X`. All settings are 
 `python -m verdigris._config` prints them.
 """
 
+from __future__ import annotations
+
 import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["config"]
 
@@ -166,7 +172,7 @@ class Config:
     def __init__(self):
         self.settings = {name: kind() for name, kind in SETTINGS.items()}
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return self._find(name).get()
 
     def __setattr__(self, name, value):
@@ -175,7 +181,7 @@ class Config:
         else:
             super().__setattr__(name, value)
 
-    def set(self, name, value):
+    def set(self, name: str, value: Any) -> None:
         self._find(name).set(value)
 
     def _find(self, name):
@@ -187,7 +193,7 @@ class Config:
     def __dir__(self):
         return list(self.settings)
 
-    def print_help(self):
+    def print_help(self) -> None:
         """Prints every setting: what it is for, its default and its environment variable."""
         for name, setting in self.settings.items():
             print(name)

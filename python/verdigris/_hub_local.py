@@ -1,6 +1,12 @@
 """The hub of this thread, and the class that new hubs are made of (gevent._hub_local)."""
 
+from __future__ import annotations
+
 from verdigris._core import get_hub, get_hub_if_exists, set_hub
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from verdigris._core import HubBase, loop
 
 __all__ = [
     "get_hub",
@@ -17,7 +23,7 @@ get_hub_noargs = get_hub
 _default_class = None
 
 
-def get_hub_class():
+def get_hub_class() -> type[HubBase]:
     """The class that `get_hub()` makes the next hub of, in any thread; Rust asks for it."""
     if _default_class is None:
         from verdigris.hub import Hub
@@ -26,13 +32,13 @@ def get_hub_class():
     return _default_class
 
 
-def set_default_hub_class(hubtype):
+def set_default_hub_class(hubtype: type[HubBase]) -> None:
     """Makes the hubs of the future objects of another class."""
     global _default_class
     _default_class = hubtype
 
 
-def get_loop():
+def get_loop() -> loop | None:
     """The loop of this thread's hub; None if the thread has no hub."""
     hub = get_hub_if_exists()
     return hub.loop if hub is not None else None

@@ -16,7 +16,7 @@ class IdentRegistry:
         self._registry = WeakKeyDictionary()
         self._available = []
 
-    def get_ident(self, obj):
+    def get_ident(self, obj: object) -> int:
         """The number of `obj`: always the same while it lives."""
         try:
             return self._registry[obj][0]
@@ -27,5 +27,5 @@ class IdentRegistry:
         self._registry[obj] = (ident, ref(obj, lambda _: heappush(available, ident)))
         return ident
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._registry)

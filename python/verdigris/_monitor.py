@@ -7,6 +7,8 @@ Started by `hub.start_periodic_monitoring_thread()`, or with the hub if `config.
 a native thread, and uses the unpatched functions.
 """
 
+from __future__ import annotations
+
 import sys
 from time import perf_counter
 from weakref import ref
@@ -24,6 +26,12 @@ from verdigris.events import (
     notify,
 )
 from verdigris.monkey import get_original
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from verdigris.hub import Hub
 
 __all__ = ["PeriodicMonitoringThread"]
 
@@ -73,14 +81,14 @@ class PeriodicMonitoringThread:
         self.monitor_thread_ident = start_new_thread(self, ())
 
     @property
-    def hub(self):
+    def hub(self) -> Hub | None:
         """The hub; None when it is gone."""
         return self._hub_wref()
 
     def _on_hub_gc(self, _):
         self.kill()
 
-    def kill(self):
+    def kill(self) -> None:
         """Ends the thread, at its next look. Called in the hub's thread, it also ends tracing at once."""
         self.should_run = False
         self._greenlet_tracer.kill()
@@ -102,7 +110,7 @@ class PeriodicMonitoringThread:
             self._plan()
         return functions
 
-    def add_monitoring_function(self, function, period):
+    def add_monitoring_function(self, function: Callable[[Hub], object], period: float | None) -> None:
         """Has `function(hub)` called every `period` seconds, in this thread; again: with another period. None: no longer."""
         if not callable(function):
             raise ValueError("function must be callable")
@@ -190,11 +198,11 @@ class PeriodicMonitoringThread:
         report.append("=" * 80)
         return report
 
-    def ignore_current_greenlet_blocking(self):
+    def ignore_current_greenlet_blocking(self) -> None:
         """The current greenlet may block until it is switched out of."""
         self._greenlet_tracer.ignore_current_greenlet_blocking()
 
-    def monitor_current_greenlet_blocking(self):
+    def monitor_current_greenlet_blocking(self) -> None:
         """Takes `ignore_current_greenlet_blocking` back."""
         self._greenlet_tracer.monitor_current_greenlet_blocking()
 

@@ -1,5 +1,7 @@
 """A Python console inside a running program, reached over a socket. Anyone who reaches it can do anything."""
 
+from __future__ import annotations
+
 import sys
 from code import InteractiveConsole
 
@@ -8,6 +10,12 @@ from verdigris._incidental import incidental_names
 from .greenlet import Greenlet
 from .hub import getcurrent
 from .server import StreamServer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .socket import socket
 
 __all__ = ["BackdoorServer"]
 __getattr__ = incidental_names(__name__)
@@ -21,13 +29,15 @@ class BackdoorServer(StreamServer):
     the connection.
     """
 
-    def __init__(self, listener, locals=None, banner=None, **server_args):
+    def __init__(
+        self, listener: Any, locals: dict[str, Any] | None = None, banner: str | None = None, **server_args: Any
+    ) -> None:
         super().__init__(listener, spawn=Greenlet.spawn, **server_args)
         self.locals = {"__doc__": None, "__name__": "__console__", **(locals or {})}
         self.banner = banner
         self.stderr = sys.stderr
 
-    def handle(self, conn, _address):
+    def handle(self, conn: socket, _address: Any) -> None:
         """Run a console on a connection, until it is left."""
         files = _Connection(conn)
         # Its own copy; and `__builtins__` would otherwise be put in, and fill the screen.
@@ -44,7 +54,7 @@ class BackdoorServer(StreamServer):
             finally:
                 files.close()
 
-    def do_close(self, sock, *args):
+    def do_close(self, sock: socket, *args: Any) -> None:
         super().do_close(sock, *args)
 
 

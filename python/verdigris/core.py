@@ -1,5 +1,7 @@
 """The event loop and its watchers (gevent.core), on verdigris's own loop with libev's numbers and names."""
 
+from __future__ import annotations
+
 from verdigris._core import (
     EVENTS,
     _flags_to_list,
@@ -24,6 +26,10 @@ from verdigris._core import (
 from verdigris._incidental import incidental_names
 from verdigris._interfaces import ICallback, ILoop
 from verdigris.exceptions import HubDestroyed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # gevent's names for them from before `async` was a keyword; getattr() reaches them.
 globals()["async"] = async_
@@ -125,27 +131,27 @@ __all__ = [
 __getattr__ = incidental_names(__name__)
 
 
-def get_version():
+def get_version() -> str:
     """The event loop, and the libev release whose behaviour it keeps."""
     return "libev-4.33"
 
 
-def get_header_version():
+def get_header_version() -> str:
     """The same as `get_version`: there is no separate header."""
     return "libev-4.33"
 
 
-def supported_backends():
+def supported_backends() -> list[str]:
     """The names of the backends that can be used here, the preferred one first."""
     return _flags_to_list(supported_backends_int())
 
 
-def recommended_backends():
+def recommended_backends() -> list[str]:
     """The names of the backends that are used without being asked for."""
     return _flags_to_list(recommended_backends_int())
 
 
-def embeddable_backends():
+def embeddable_backends() -> list[str]:
     """The names of the backends whose loops another loop can watch."""
     return _flags_to_list(embeddable_backends_int())
 
@@ -158,13 +164,13 @@ def _sigfd(_loop):
 loop.sigfd = property(_sigfd)  # type: ignore[attr-defined]
 
 
-def set_syserr_cb(callback):
+def set_syserr_cb(callback: Callable[..., object] | None) -> None:
     """Takes a function (or None) to be told of system errors of the loop; they are exceptions here, so it is never called."""
     if callback is not None and not callable(callback):
         raise TypeError(f"Expected callable or None, got {callback!r}")
 
 
-def time():
+def time() -> float:
     """The wall clock, in seconds since 1970."""
     return wall_clock()
 

@@ -1,6 +1,12 @@
 """Exceptions that belong to no one module (gevent.exceptions); Rust raises them through `names.rs`."""
 
+from __future__ import annotations
+
 from verdigris._core import GreenletExit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from verdigris.hub import Hub
 
 __all__ = ["LoopExit"]
 
@@ -12,11 +18,11 @@ class LoopExit(Exception):
     """
 
     @property
-    def hub(self):
+    def hub(self) -> Hub | None:
         """The hub that gave up; None if it is not known."""
         return self.args[1] if len(self.args) == 3 else None
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if len(self.args) != 3:
             return super().__repr__()
         from pprint import pformat
@@ -24,7 +30,7 @@ class LoopExit(Exception):
         message, hub, handles = self.args
         return f"{message}\n\tHub: {hub}\n\tHandles:\n{pformat(handles)}"
 
-    def __str__(self):
+    def __str__(self) -> str:
         return repr(self)
 
 
@@ -47,6 +53,6 @@ class InvalidThreadUseError(RuntimeError):
 class HubDestroyed(GreenletExit):
     """Thrown into the hub to end it; `destroy_loop` says whether the loop goes, too."""
 
-    def __init__(self, destroy_loop):
+    def __init__(self, destroy_loop: bool | None) -> None:
         super().__init__(destroy_loop)
         self.destroy_loop = destroy_loop

@@ -4,10 +4,19 @@
 the end of several greenlets at once.
 """
 
+from __future__ import annotations
+
 from verdigris._core import Greenlet, GreenletExit, getcurrent, iwait, joinall, wait
 from verdigris._core import greenlet as RawGreenlet
 from verdigris._incidental import incidental_names
 from verdigris.hub import get_hub
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from verdigris._core import Timeout
 
 __all__ = ["Greenlet", "joinall", "killall"]
 __getattr__ = incidental_names(__name__)
@@ -18,13 +27,13 @@ class CallbackLink:
 
     __slots__ = ["callback"]
 
-    def __init__(self, callback):
+    def __init__(self, callback: Callable[..., object]) -> None:
         self.callback = callback
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self.callback)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return self.callback == getattr(other, "callback", other)
 
     def __str__(self):
@@ -44,7 +53,7 @@ class SpawnedLink(CallbackLink):
 
     __slots__ = []
 
-    def __init__(self, callback):
+    def __init__(self, callback: Callable[..., object]) -> None:
         if not callable(callback):
             raise TypeError(f"Expected callable: {callback!r}")
         super().__init__(callback)
@@ -74,7 +83,12 @@ class FailureSpawnedLink(SpawnedLink):
             super().__call__(source)
 
 
-def killall(greenlets, exception=GreenletExit, block=True, timeout=None):
+def killall(
+    greenlets: Iterable[RawGreenlet],
+    exception: BaseException | type[BaseException] = GreenletExit,
+    block: bool = True,
+    timeout: float | Timeout | None = None,
+) -> None:
     """Raises `exception` in every greenlet, in one turn of the hub, and waits until they are dead.
 
     Greenlets that have not begun never will. With `block` false it returns at once. When `timeout` seconds pass

@@ -15,7 +15,7 @@ from verdigris._doors.finder import DoorFinder
 __all__ = ["install_as_gevent", "is_open"]
 
 
-def install_as_gevent(*, children=False):
+def install_as_gevent(*, children: bool = False) -> None:
     """Makes `gevent`, every `gevent.*` and `greenlet` resolve to verdigris in this process.
 
     It does not matter whether the genuine packages are installed. Calling it again does nothing. With `children`, Python
@@ -39,6 +39,6 @@ def install_as_gevent(*, children=False):
         open_in_children()
 
 
-def is_open():
+def is_open() -> bool:
     """Whether `import gevent` means verdigris in this process."""
     return any(isinstance(finder, DoorFinder) for finder in sys.meta_path)

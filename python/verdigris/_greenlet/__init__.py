@@ -36,6 +36,6 @@ __all__ = [
 __version__ = "3.5.6"
 
 
-def get_include():
+def get_include() -> str:
     """The folder to give a C compiler (`-I`) for `#include <greenlet/greenlet.h>`."""
     return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "include")

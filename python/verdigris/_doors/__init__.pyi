@@ -1,6 +1,0 @@
-"""The types of `__init__.py`."""
-
-__all__ = ["install_as_gevent", "is_open"]
-
-def install_as_gevent(*, children: bool = False) -> None: ...
-def is_open() -> bool: ...
