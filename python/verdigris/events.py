@@ -7,18 +7,30 @@
 `subscribers` and `notify` are those of zope.event where it is installed, so that whoever listens there hears us.
 """
 
+from __future__ import annotations
+
 from verdigris._interfaces import Attribute, Interface, implementer
 
 try:
     from zope.event import notify, subscribers
 except ImportError:
-    subscribers = []
+    subscribers: list[Callable[[Any], object]] = []
 
-    def notify(event):
+    def notify(event: Any) -> None:
         """Calls every subscriber with the event."""
         for subscriber in subscribers:
             subscriber(event)
 
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
+
+    from verdigris._core import greenlet as RawGreenlet
+    from verdigris._monitor import PeriodicMonitoringThread
+    from verdigris.hub import Hub
 
 __all__ = [
     "subscribers",
@@ -50,7 +62,7 @@ __all__ = [
 ]
 
 
-def notify_and_call_entry_points(event):
+def notify_and_call_entry_points(event: Any) -> None:
     """Tells the subscribers, then what installed distributions have registered for this kind of event."""
     notify(event)
     for function in _entry_points(event.ENTRY_POINT_NAME):
@@ -116,7 +128,7 @@ class PeriodicMonitorThreadStartedEvent:
 
     ENTRY_POINT_NAME = "gevent.plugins.hub.periodic_monitor_thread_started"
 
-    def __init__(self, monitor):
+    def __init__(self, monitor: PeriodicMonitoringThread) -> None:
         self.monitor = monitor
 
 
@@ -133,7 +145,7 @@ class IEventLoopBlocked(Interface):
 class EventLoopBlocked:
     """Sent by the monitor thread (in that thread) when a greenlet runs for too long."""
 
-    def __init__(self, greenlet, blocking_time, info, *, hub=None):
+    def __init__(self, greenlet: RawGreenlet, blocking_time: float, info: list[str], *, hub: Hub | None = None) -> None:
         self.greenlet = greenlet
         self.blocking_time = blocking_time
         self.info = info
@@ -149,7 +161,7 @@ class IMemoryUsageThresholdExceeded(Interface):
 
 
 class _MemoryEvent:
-    def __init__(self, mem_usage, max_allowed, memory_info):
+    def __init__(self, mem_usage: int, max_allowed: int, memory_info: Any) -> None:
         self.mem_usage = mem_usage
         self.max_allowed = max_allowed
         self.memory_info = memory_info
@@ -176,7 +188,7 @@ class IMemoryUsageUnderThreshold(Interface):
 class MemoryUsageUnderThreshold(_MemoryEvent):
     """Sent by the monitor thread when the limit is kept again."""
 
-    def __init__(self, mem_usage, max_allowed, memory_info, max_usage):
+    def __init__(self, mem_usage: int, max_allowed: int, memory_info: Any, max_usage: int) -> None:
         super().__init__(mem_usage, max_allowed, memory_info)
         self.max_memory_usage = max_usage
 
@@ -192,7 +204,7 @@ class IGeventPatchEvent(Interface):
 class GeventPatchEvent:
     """The base of all patch events."""
 
-    def __init__(self, source, target):
+    def __init__(self, source: ModuleType | None, target: ModuleType | None) -> None:
         self.source = source
         self.target = target
 
@@ -235,7 +247,7 @@ class GeventWillPatchModuleEvent(GeventWillPatchEvent):
 
     ENTRY_POINT_NAME = "gevent.plugins.monkey.will_patch_module"
 
-    def __init__(self, module_name, source, target, items):
+    def __init__(self, module_name: str, source: ModuleType, target: ModuleType, items: list[str]) -> None:
         super().__init__(source, target)
         self.module_name = module_name
         self.target_item_names = items
@@ -253,7 +265,7 @@ class GeventDidPatchModuleEvent(GeventDidPatchEvent):
 
     ENTRY_POINT_NAME = "gevent.plugins.monkey.did_patch_module"
 
-    def __init__(self, module_name, source, target):
+    def __init__(self, module_name: str, source: ModuleType, target: ModuleType) -> None:
         super().__init__(source, target)
         self.module_name = module_name
 
@@ -275,11 +287,11 @@ class _PatchAll:
         self._patch_all_kwargs = patch_all_kwargs
 
     @property
-    def patch_all_arguments(self):
+    def patch_all_arguments(self) -> dict[str, bool]:
         return self._patch_all_arguments.copy()
 
     @property
-    def patch_all_kwargs(self):
+    def patch_all_kwargs(self) -> dict[str, Any]:
         return self._patch_all_kwargs.copy()
 
     def __repr__(self):
@@ -292,7 +304,7 @@ class GeventWillPatchAllEvent(_PatchAll, GeventWillPatchEvent):
 
     ENTRY_POINT_NAME = "gevent.plugins.monkey.will_patch_all"
 
-    def will_patch_module(self, module_name):
+    def will_patch_module(self, module_name: str) -> bool | None:
         return self._patch_all_arguments.get(module_name)
 
 

@@ -1,5 +1,7 @@
 """Looking at what runs, and small tools for tests (gevent.util)."""
 
+from __future__ import annotations
+
 import gc
 import sys
 import traceback
@@ -8,6 +10,14 @@ from functools import update_wrapper
 from verdigris._compat import PYPY, thread_mod_name
 from verdigris._core import getcurrent
 from verdigris._core import greenlet as RawGreenlet
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType, TracebackType
+    from typing import Any, Self, TextIO
+
+    from verdigris.hub import Hub
 
 __all__ = [
     "format_run_info",
@@ -24,39 +34,46 @@ class wrap_errors:
     What `GreenletTree` and others ask about the function is answered by the function.
     """
 
-    def __init__(self, errors, func):
+    def __init__(self, errors: type[BaseException] | tuple[type[BaseException], ...], func: Callable[..., Any]) -> None:
         self.__errors = errors
         self.__func = func
         update_wrapper(self, func, assigned=("__module__", "__name__", "__qualname__", "__doc__"))
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return self.__func(*args, **kwargs)
         except self.__errors as error:
             return error
 
-    def __str__(self):
+    def __str__(self) -> str:
         return str(self.__func)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return repr(self.__func)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.__func, name)
 
 
 # -- threads and greenlets, as text --------------------------------------------------------------------------------------
 
 
-def print_run_info(thread_stacks=True, greenlet_stacks=True, limit=None, file=None):
+def print_run_info(
+    thread_stacks: bool = True, greenlet_stacks: bool = True, limit: int | None = None, file: TextIO | None = None
+) -> None:
     """Prints what `format_run_info` says to a file, by default to stderr."""
     lines = format_run_info(thread_stacks=thread_stacks, greenlet_stacks=greenlet_stacks, limit=limit)
     print("\n".join(lines), file=sys.stderr if file is None else file)
 
 
-def format_run_info(thread_stacks=True, greenlet_stacks=True, limit=None, current_thread_ident=None):
+def format_run_info(
+    thread_stacks: bool = True,
+    greenlet_stacks: bool = True,
+    limit: int | None = None,
+    current_thread_ident: int | None = None,
+) -> list[str]:
     """Lines of text about all native threads and all greenlets, with their stacks unless told otherwise."""
-    lines = []
+    lines: list[str] = []
     _threads(lines, thread_stacks, limit, current_thread_ident)
     _greenlets(lines, greenlet_stacks, limit)
     return lines
@@ -65,7 +82,7 @@ def format_run_info(thread_stacks=True, greenlet_stacks=True, limit=None, curren
 dump_stacks = format_run_info
 
 
-def is_idle_threadpool_worker(frame):
+def is_idle_threadpool_worker(frame: FrameType) -> Any:
     """Whether a frame is that of a thread of a pool that waits for work."""
     return frame.f_locals and frame.f_locals.get("gevent_threadpool_worker_idle", False)
 
@@ -116,25 +133,25 @@ class GreenletTree:
     }
 
     #: The greenlet.
-    greenlet = None
+    greenlet: RawGreenlet = None  # type: ignore[assignment]
     #: Whether it is the root of its tree.
     is_current_tree = False
     root = False
 
-    def __init__(self, greenlet):
+    def __init__(self, greenlet: RawGreenlet) -> None:
         self.greenlet = greenlet
-        self.child_trees = []
+        self.child_trees: list[GreenletTree] = []
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.greenlet, name)
 
-    def add_child(self, tree):
+    def add_child(self, tree: GreenletTree) -> None:
         """Adds the tree of a greenlet that this one has spawned."""
         if tree is not self:
             self.child_trees.append(tree)
 
     @classmethod
-    def forest(cls):
+    def forest(cls) -> list[Self]:
         """All trees: one for each thread, and for each greenlet that was told to be a root."""
         main = cls._main_of_this_thread()
         trees = {}
@@ -163,7 +180,7 @@ class GreenletTree:
         return sorted(roots, key=lambda tree: not tree.is_current_tree)
 
     @classmethod
-    def current_tree(cls):
+    def current_tree(cls) -> Self:
         """The tree that the current greenlet belongs to."""
         current = cls._main_of_this_thread()
         for tree in cls.forest():
@@ -190,11 +207,11 @@ class GreenletTree:
     def __str__(self):
         return self.format(False)
 
-    def format(self, details=True):
+    def format(self, details: bool | dict[str, Any] = True) -> str:
         """The tree as text; `details` may be a dictionary of those of DEFAULT_DETAILS that are wanted otherwise."""
         return "\n".join(self.format_lines(details=details))
 
-    def format_lines(self, details=True):
+    def format_lines(self, details: bool | dict[str, Any] = True) -> list[str]:
         """The tree as a list of lines."""
         if not details:
             wanted = None
@@ -315,14 +332,14 @@ class assert_switches:
     without a switch, and one that took no longer need not have switched at all (except to the hub, with `hub_only`).
     """
 
-    hub = None
-    tracer = None
+    hub: Hub | None = None
+    tracer: Any = None
 
-    def __init__(self, max_blocking_time=None, hub_only=False):
+    def __init__(self, max_blocking_time: float | None = None, hub_only: bool = False) -> None:
         self.max_blocking_time = max_blocking_time
         self.hub_only = hub_only
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         from verdigris._hub_local import get_hub
         from verdigris._tracer import SwitchTimer
 
@@ -330,7 +347,7 @@ class assert_switches:
         self.tracer = SwitchTimer(self.hub if self.hub_only else None)
         return self
 
-    def __exit__(self, t, v, tb):
+    def __exit__(self, t: type[BaseException] | None, v: BaseException | None, tb: TracebackType | None) -> None:
         self.hub = None
         tracer, limit = self.tracer, self.max_blocking_time
         tracer.kill()
@@ -350,7 +367,7 @@ class assert_switches:
             )
 
 
-def clear_stack_frames(frame):
+def clear_stack_frames(frame: FrameType | None) -> None:
     """Clears the local variables of all frames that are done, from this one outwards."""
     while frame is not None:
         try:

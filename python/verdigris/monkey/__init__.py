@@ -11,9 +11,15 @@ Or without touching a program: `verdigris run`, or `python -m verdigris.monkey` 
     _all.py         patch_all: what, in which order, who is told
 """
 
+from __future__ import annotations
+
 import sys as _sys
 
 from verdigris.monkey import api
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "get_original",
@@ -53,20 +59,20 @@ class _BadImplements(AttributeError):
 
 
 # module name -> {name: what was there before}
-saved = {}
+saved: dict[str, dict[str, Any]] = {}
 
 
-def is_module_patched(mod_name):
+def is_module_patched(mod_name: str) -> bool:
     """Whether anything of a module has been replaced."""
     return mod_name in saved
 
 
-def is_object_patched(mod_name, item_name):
+def is_object_patched(mod_name: str, item_name: str) -> bool:
     """Whether a name of a module has been replaced."""
     return is_module_patched(mod_name) and item_name in saved[mod_name]
 
 
-def is_anything_patched():
+def is_anything_patched() -> bool:
     """Whether anything has been replaced anywhere."""
     return bool(saved)
 
@@ -116,7 +122,7 @@ from verdigris.monkey._modules import (  # noqa: E402
 from verdigris.monkey._threading import patch_thread  # noqa: E402
 
 
-def main():
+def main() -> Any:
     """The command line `python -m verdigris.monkey`."""
     from verdigris.monkey._main import main
 

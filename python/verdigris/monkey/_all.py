@@ -1,29 +1,35 @@
 """patch_all: what, in which order, and who is told."""
 
+from __future__ import annotations
+
 from verdigris import events
 from verdigris.monkey import _modules, _threading
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _SETTINGS = "_gevent_saved_patch_all_module_settings"
 
 
 def patch_all(
-    socket=True,
-    dns=True,
-    time=True,
-    select=True,
-    thread=True,
-    os=True,
-    ssl=True,
-    subprocess=True,
-    sys=False,
-    aggressive=True,
-    Event=True,
-    builtins=True,
-    signal=True,
-    queue=True,
-    contextvars=True,
-    **kwargs,
-):
+    socket: bool = True,
+    dns: bool = True,
+    time: bool = True,
+    select: bool = True,
+    thread: bool = True,
+    os: bool = True,
+    ssl: bool = True,
+    subprocess: bool = True,
+    sys: bool = False,
+    aggressive: bool = True,
+    Event: bool = True,
+    builtins: bool = True,
+    signal: bool = True,
+    queue: bool = True,
+    contextvars: bool = True,
+    **kwargs: Any,
+) -> bool | None:
     """Patches all of the standard library that blocks, apart from what is switched off by name.
 
     `kwargs` reach the subscribers of `verdigris.events`. Calling it again with the same arguments does nothing; with

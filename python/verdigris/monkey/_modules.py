@@ -1,5 +1,7 @@
 """One function for each module of the standard library that is patched."""
 
+from __future__ import annotations
+
 import importlib
 import os as _os
 import sys as _sys
@@ -21,21 +23,21 @@ def _patch(name, items=None, **more):
     return source, target
 
 
-def patch_os():
+def patch_os() -> None:
     """os.fork, os.waitpid and relatives know the hub: a child may go on, its end may be waited for."""
     _patch("os")
 
 
-def patch_time():
+def patch_time() -> None:
     """time.sleep lets others run."""
     _patch("time")
 
 
-def patch_contextvars():
+def patch_contextvars() -> None:
     """Nothing to do: every greenlet has a context of its own."""
 
 
-def patch_queue():
+def patch_queue() -> None:
     """Queues between greenlets. With GEVENT_MONKEY_DISABLE_QUEUE_QUEUE set, `queue.Queue` and its relatives stay as they are
     (they are cooperative by the locks they are made of, only slower); SimpleQueue is replaced in any case."""
     from verdigris import queue
@@ -44,7 +46,7 @@ def patch_queue():
     _patch("queue", items=["SimpleQueue"] if keep else list(queue.__implements__))
 
 
-def patch_sys(stdin=True, stdout=True, stderr=True):
+def patch_sys(stdin: bool = True, stdout: bool = True, stderr: bool = True) -> None:
     """Nothing to do: the interpreter flushes the standard streams when everything that could wait is gone, so they stay
     what they are. The arguments are accepted for compatibility."""
 
@@ -53,7 +55,7 @@ def patch_sys(stdin=True, stdout=True, stderr=True):
 _DNS = ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo", "getfqdn")
 
 
-def patch_socket(dns=True, aggressive=True):
+def patch_socket(dns: bool = True, aggressive: bool = True) -> None:
     """Sockets, and looking up names unless `dns` is false. `aggressive` is accepted for compatibility."""
     from verdigris import socket
 
@@ -61,7 +63,7 @@ def patch_socket(dns=True, aggressive=True):
     _patch("socket", items=[name for name in socket.__implements__ if dns or name not in look_ups])
 
 
-def patch_dns():
+def patch_dns() -> None:
     """Looking up names, and nothing else of `socket`."""
     from verdigris import socket
 
@@ -69,7 +71,7 @@ def patch_dns():
     _patch("socket", items=[name for name in look_ups if name in socket.__implements__])
 
 
-def patch_select(aggressive=True):
+def patch_select(aggressive: bool = True) -> None:
     """select.select and select.poll; `aggressive` takes away what would block (epoll, kqueue). `selectors` likewise."""
     patched = _patch("select", _patch_kwargs={"aggressive": aggressive})
     if patched is not None:
@@ -79,7 +81,7 @@ def patch_select(aggressive=True):
         patch_selectors(aggressive)
 
 
-def patch_selectors(aggressive=True):
+def patch_selectors(aggressive: bool = True) -> None:
     """The selectors of the standard library wait by our select; the default one is ours."""
     patched = _patch("selectors", _patch_kwargs={"aggressive": aggressive})
     if patched is None or hasattr(patched[0], "_gevent_do_monkey_patch"):
@@ -94,13 +96,13 @@ def patch_selectors(aggressive=True):
     def _select(self, r, w, _x, timeout=None):
         return select(r, w, _x, timeout)
 
-    _select._gevent_monkey = True
+    _select._gevent_monkey = True  # type: ignore[attr-defined]
     selectors.SelectSelector._select = _select
     if hasattr(selectors, "PollSelector"):
         selectors.PollSelector._selector_cls = importlib.import_module("select").poll
 
 
-def patch_ssl(_warnings=None, _first_time=True):
+def patch_ssl(_warnings: list[str] | None = None, _first_time: bool = True) -> None:
     """TLS. What has been made of `ssl.SSLContext` before is what it was; there is a warning about it."""
     was_imported = _first_time and "ssl" in _sys.modules
     import ssl
@@ -112,12 +114,12 @@ def patch_ssl(_warnings=None, _first_time=True):
     source, _target = patched
     if was_imported:
         text = _late_ssl(original)
-        if text and _warnings is None:
+        if text and _warnings is not None:
+            _warnings.append(text)
+        elif text:
             from verdigris import monkey
 
             monkey._process_warnings([text])
-        elif text:
-            _warnings.append(text)
     events.notify_and_call_entry_points(events.GeventDidPatchModuleEvent("ssl", source, ssl))
 
 
@@ -143,20 +145,20 @@ def _late_ssl(original):
     )
 
 
-def patch_subprocess():
+def patch_subprocess() -> None:
     """Waiting for processes, and talking to them. Processes of multiprocessing are forked unless the program chooses
     otherwise, as with gevent: what forks them since Python 3.14, a server, is talked to by what cannot wait in greenlets."""
     _patch("subprocess")
     if _sys.version_info >= (3, 14):
         from multiprocessing import context
 
-        context._default_context._default_context = context._concrete_contexts["fork"]
+        context._default_context._default_context = context._concrete_contexts["fork"]  # type: ignore[attr-defined]
 
 
-def patch_builtins():
+def patch_builtins() -> None:
     """Nothing to do since Python 3: importing takes locks that greenlets can wait for."""
 
 
-def patch_signal():
+def patch_signal() -> None:
     """signal.signal for SIGCHLD, which the hub needs itself."""
     _patch("signal")

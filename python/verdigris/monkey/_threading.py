@@ -6,6 +6,8 @@ locks in known places           are replaced by locks of ours: of `threading` it
                                 concurrent.futures, and inside RLocks made in Python
 """
 
+from __future__ import annotations
+
 import _thread as _native
 import sys as _sys
 from functools import partial as _partial
@@ -14,11 +16,22 @@ from verdigris import events
 from verdigris._compat import PY313
 from verdigris.monkey import api
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 # Python 3.14 gave the attribute another name.
 _HANDLES = ("_os_thread_handle", "_handle")
 
 
-def patch_thread(threading=True, _threading_local=True, Event=True, logging=True, existing_locks=True, _warnings=None):
+def patch_thread(
+    threading: bool = True,
+    _threading_local: bool = True,
+    Event: bool = True,
+    logging: bool = True,
+    existing_locks: bool = True,
+    _warnings: list[str] | None = None,
+) -> None:
     """Threads are greenlets from now on. Each part may be left out: `threading`, `_threading_local`, Event (the class in
     `threading`), the locks of `logging`, and other locks that exist already."""
     import threading as target
@@ -38,7 +51,7 @@ def patch_thread(threading=True, _threading_local=True, Event=True, logging=True
 
     native_ident = target.get_ident()
     _note_thread(target, native_ident, warnings)
-    quiet = dict(_warnings=warnings, _notify_will_subscribers=False, _notify_did_subscribers=False)
+    quiet: dict[str, Any] = dict(_warnings=warnings, _notify_will_subscribers=False, _notify_did_subscribers=False)
     api.patch_module(_native, source, items=items, **quiet)
     if threading:
         api.patch_module(target, threading_source, items=threading_items, **quiet)

@@ -1,10 +1,18 @@
 """Replacing names in modules, and remembering what was there (gevent.monkey.api)."""
 
+from __future__ import annotations
+
 import importlib
 import sys
 
 from verdigris import events
 from verdigris._util import readproperty
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import ModuleType
+    from typing import Any
 
 __all__ = ["get_original", "patch_item", "patch_module", "remove_item"]
 
@@ -16,7 +24,7 @@ def _saved():
     return sys.modules["verdigris.monkey"].saved
 
 
-def get_original(mod_name, item_name):
+def get_original(mod_name: str, item_name: str | Iterable[str]) -> Any:
     """What a name of a module was before it was patched (and is, if it was not); for a list of names, a list."""
     if isinstance(item_name, str):
         return _get_original(mod_name, item_name)
@@ -30,7 +38,7 @@ def _get_original(module_name, name):
     return getattr(importlib.import_module(module_name), name)
 
 
-def patch_item(module, attr, newitem):
+def patch_item(module: ModuleType, attr: str, newitem: object) -> None:
     """Sets an attribute of a module; what was there first is what `get_original` gives from now on."""
     old = getattr(module, attr, _MISSING)
     if old is not _MISSING:
@@ -38,7 +46,7 @@ def patch_item(module, attr, newitem):
     setattr(module, attr, newitem)
 
 
-def remove_item(module, attr):
+def remove_item(module: ModuleType, attr: str) -> None:
     """Takes an attribute from a module, if it has it."""
     old = getattr(module, attr, _MISSING)
     if old is not _MISSING:
@@ -47,15 +55,15 @@ def remove_item(module, attr):
 
 
 def patch_module(
-    target_module,
-    source_module,
-    items=None,
-    _warnings=None,
-    _patch_kwargs=None,
-    _notify_will_subscribers=True,
-    _notify_did_subscribers=True,
-    _call_hooks=True,
-):
+    target_module: ModuleType,
+    source_module: ModuleType,
+    items: list[str] | None = None,
+    _warnings: list[str] | None = None,
+    _patch_kwargs: dict[str, Any] | None = None,
+    _notify_will_subscribers: bool = True,
+    _notify_did_subscribers: bool = True,
+    _call_hooks: bool = True,
+) -> bool:
     """Replaces names of the target module by the source module's; returns whether it did.
 
     Which ones is said by `items`, else by the source's `__implements__`. A source module may have functions
@@ -104,7 +112,13 @@ class PatchRequest:
 
     get_original = staticmethod(get_original)
 
-    def __init__(self, target_module, source_module, items, patch_kwargs):
+    def __init__(
+        self,
+        target_module: ModuleType,
+        source_module: ModuleType,
+        items: list[str],
+        patch_kwargs: dict[str, Any] | None,
+    ) -> None:
         self.target_module = target_module
         self.source_module = source_module
         self.items = items
@@ -114,12 +128,12 @@ class PatchRequest:
     def module_name(self):
         return self.target_module.__name__
 
-    def default_patch_items(self):
+    def default_patch_items(self) -> None:
         """Replaces the items."""
         for name in self.items:
             patch_item(self.target_module, name, getattr(self.source_module, name))
 
-    def remove_item(self, target_module, *items):
+    def remove_item(self, target_module: ModuleType | str, *items: str) -> None:
         """Takes names from a module."""
         if isinstance(target_module, str):
             items = (target_module, *items)

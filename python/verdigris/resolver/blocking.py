@@ -8,10 +8,10 @@ __all__ = ["Resolver"]
 class Resolver:
     """Name lookups that block the whole thread."""
 
-    def __init__(self, hub=None):
+    def __init__(self, hub: object = None) -> None:
         pass
 
-    def close(self):
+    def close(self) -> None:
         """Nothing to let go of."""
 
     for _name in ("gethostbyname", "gethostbyname_ex", "getaddrinfo", "gethostbyaddr", "getnameinfo"):
