@@ -32,15 +32,16 @@ pub(crate) struct Spin {
 
 impl Spin {
     /// Looks for a moment whether `over` is true. Whether it was.
-    pub(crate) fn until(&self, mut over: impl FnMut() -> bool) -> bool {
-        over() || may_use_several_processors() && self.until_or(PATIENCE, over)
+    pub(crate) fn until(&self, over: impl FnMut() -> bool) -> bool {
+        self.until_or(PATIENCE, may_use_several_processors, over)
     }
 
-    fn until_or(&self, patience: Duration, mut over: impl FnMut() -> bool) -> bool {
+    /// The same; only if anybody else can do anything meanwhile.
+    fn until_or(&self, patience: Duration, others_run: fn() -> bool, mut over: impl FnMut() -> bool) -> bool {
         if over() {
             return true;
         }
-        if !several_processors() || self.is_skipped() || self.taken.swap(true, Ordering::Acquire) {
+        if !others_run() || self.is_skipped() || self.taken.swap(true, Ordering::Acquire) {
             return false;
         }
         let helped = look(patience, over);
@@ -81,7 +82,8 @@ impl Pace {
         let long_enough = wait
             .timeout_ns()
             .is_none_or(|timeout_ns| timeout_ns > PEER_PATIENCE.as_nanos() as i64);
-        if self.brief.get() >= OFTEN && long_enough && !self.spin.until_or(PEER_PATIENCE, || wait.look()) {
+        let likely = self.brief.get() >= OFTEN && long_enough;
+        if likely && !self.spin.until_or(PEER_PATIENCE, several_processors, || wait.look()) {
             wait.spend(i64::try_from(began.elapsed().as_nanos()).unwrap_or(i64::MAX));
         }
         wait.block()
