@@ -183,7 +183,10 @@ class World:
         self.forked = None
         #: Levels of recursion that are under way, in whichever greenlet.
         self.deep = 0
+        #: Whether one is about to reach the limit, and how many finalizers are under way in which greenlet. Before CPython 3.12 the collector may run
+        #: while an exception is made, when the interpreter ends the process at 50 calls beyond the limit: finalizers keep away from it.
         self.overflows = False
+        self.finalizing = collections.Counter()
 
     def run(self):
         """Runs the program in the greenlet that made this world."""
@@ -210,8 +213,7 @@ class World:
         """Ends all that are left; each must run its `finally`."""
         self.over = True
         stop_tracing()
-        while self.table:
-            last = self.table.pop()
+        while (last := self.take()) is not None:
             self.end_one(last) if self.random.random() < 0.5 else None
             del last
         # Two that are in calls of each other keep each other.
@@ -279,12 +281,23 @@ class World:
             finished += 1
             self.ended += 1
             own.set(None)
-            if getcurrent() in self.table:
-                self.table.remove(getcurrent())
+            self.forget(getcurrent())
 
     def planned(self):
         kind = self.random.choice(PLANNED)
         return kind(self.steps)
+
+    def forget(self, gone):
+        try:
+            self.table.remove(gone)
+        except ValueError:
+            pass  # somebody was quicker: a finalizer can come in anywhere
+
+    def take(self):
+        try:
+            return self.table.pop()
+        except IndexError:
+            return None
 
     def target(self):
         """Some greenlet of this world that can be switched to."""
@@ -337,8 +350,7 @@ class World:
         if others:
             victim = self.random.choice(others)
             del others
-            if victim in self.table:  # a finalizer may have been quicker
-                self.table.remove(victim)
+            self.forget(victim)
             if self.random.random() < 0.3:
                 self.program.exchange.append(victim)
             del victim
@@ -472,7 +484,7 @@ class World:
 
     def overflow(self):
         """To the recursion limit and back, with a few switches on the way."""
-        if self.deep > 100:
+        if self.deep > 100 or (sys.version_info < (3, 12) and self.finalizing[id(getcurrent())]):
             return
         self.deep += 400
 
@@ -480,7 +492,6 @@ class World:
             if level in (100, 300):
                 self.step()
             if level == 400:
-                # Before CPython 3.12 the collector may run while RecursionError is made, when a finalizer may take 50 calls and no more.
                 self.overflows = True
             down(level + 1)
 
@@ -554,7 +565,7 @@ class World:
         if self.jobs:
             return  # the hub would go on in the child with what waits for it, which would take this for its own process
         TOTALS["forks"] += 1
-        child = os.fork()
+        here, child = os.getpid(), os.fork()
         if child == 0:
             signal.alarm(120)
             try:
@@ -565,11 +576,13 @@ class World:
                 os.write(2, f"\nin a child: {FAILED[0]}\n".encode())
             os._exit(1 if FAILED else 0)
         end = time.monotonic() + 100
-        while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
+        while os.getpid() == here and (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
             if time.monotonic() > end:
                 os.kill(child, signal.SIGABRT)  # faulthandler says where it was
                 end += 20
             time.sleep(0.001)
+        if os.getpid() != here:
+            return  # a finalizer switched away here, and another greenlet forked: the child is its parent's, which is not this process
         check(ended[1] == 0, "a child ended with status", ended[1])
 
     def be_a_child(self):
@@ -578,8 +591,7 @@ class World:
         self.over = True  # finalizers take no steps any more
         stop_tracing()
         self.program.exchange.clear()
-        while self.table:
-            victim = self.table.pop()
+        while (victim := self.take()) is not None:
             if victim is not me:
                 self.guarded(lambda victim=victim: None)
             del victim
@@ -701,7 +713,12 @@ class Finalizer:
         # The collector may find it in a thread whose greenlets are not its world's, or in a job of the hub.
         at_home = getattr(HERE, "world", None) is self.world and type(getcurrent()) in KINDS
         if at_home and not self.world.over and not self.world.overflows:
-            self.world.guarded(self.world.step)
+            me = id(getcurrent())
+            self.world.finalizing[me] += 1
+            try:
+                self.world.guarded(self.world.step)
+            finally:
+                self.world.finalizing[me] -= 1
 
 
 KINDS = (greenlet, Subclass, Slotted)
