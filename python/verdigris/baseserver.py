@@ -1,5 +1,7 @@
 """What servers have in common: accepting in the loop, handling in greenlets, pausing, stopping."""
 
+from __future__ import annotations
+
 import errno
 import sys
 
@@ -8,6 +10,14 @@ from verdigris._incidental import incidental_names
 from .event import Event
 from .greenlet import Greenlet
 from .hub import get_hub, spawn_raw
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from socket import socket as StandardSocket
+    from typing import Any, Self
+
+    from .socket import socket as Socket
 
 __all__ = ["BaseServer"]
 __getattr__ = incidental_names(__name__)
@@ -38,28 +48,33 @@ class BaseServer:
     """
 
     #: Seconds that accepting pauses after an error: doubled from the first to the second while errors go on.
-    min_delay = 0.01
-    max_delay = 1
+    min_delay: float = 0.01
+    max_delay: float = 1
 
     #: How many are accepted in one go, before the loop looks after others.
-    max_accept = 100
+    max_accept: int = 100
 
     #: Seconds that `stop` waits for handlers, unless told otherwise.
-    stop_timeout = 1
+    stop_timeout: float = 1
 
     #: Errors of accepting that mean that the listener is no longer one.
     fatal_errors = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
 
-    _spawn = Greenlet.spawn
+    _spawn: Any = Greenlet.spawn
 
-    def __init__(self, listener, handle=None, spawn="default"):
+    #: The listener, while there is one.
+    socket: Socket | StandardSocket
+    address: Any
+    family: int
+
+    def __init__(self, listener: Any, handle: Callable[..., object] | None = None, spawn: Any = "default") -> None:
         self._stop_event = Event()
         self._stop_event.set()
-        self._watcher = None
-        self._timer = None
-        self._handle = None
+        self._watcher: Any = None
+        self._timer: Any = None
+        self._handle: Any = None
         self._exhausted = False
-        self.pool = None
+        self.pool: Any = None
         try:
             self.set_listener(listener)
             self.set_spawn(spawn)
@@ -72,13 +87,13 @@ class BaseServer:
             self.close()
             raise
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *args):
+    def __exit__(self, *args: object) -> None:
         self.stop()
 
-    def set_listener(self, listener):
+    def set_listener(self, listener: Any) -> None:
         """Take a socket to accept from, or an address for one to be made."""
         if hasattr(listener, "accept"):
             if hasattr(listener, "do_handshake"):
@@ -89,7 +104,7 @@ class BaseServer:
         else:
             self.family, self.address = parse_address(listener)
 
-    def set_spawn(self, spawn):
+    def set_spawn(self, spawn: Any) -> None:
         """Say how handlers run; see the class."""
         if spawn == "default":
             self.pool = None
@@ -109,9 +124,9 @@ class BaseServer:
             self.pool = None
             self._spawn = spawn
         if hasattr(self.pool, "full"):
-            self.full = self.pool.full
+            self.full = self.pool.full  # type: ignore[method-assign]
 
-    def set_handle(self, handle):
+    def set_handle(self, handle: Callable[..., object] | None) -> None:
         """Say what handles connections; None keeps the method `handle` of the class."""
         if handle is not None:
             self.handle = handle
@@ -123,13 +138,13 @@ class BaseServer:
         if self.started:
             self.start_accepting()
 
-    def start_accepting(self):
+    def start_accepting(self) -> None:
         """Begin or resume accepting."""
         if self._watcher is None:
             self._watcher = self.loop.io(self.socket.fileno(), 1)
             self._watcher.start(self._do_read)
 
-    def stop_accepting(self):
+    def stop_accepting(self) -> None:
         """Pause accepting; what waits in the listener goes on waiting."""
         for name in ("_watcher", "_timer"):
             watcher = getattr(self, name)
@@ -138,7 +153,7 @@ class BaseServer:
                 watcher.stop()
                 watcher.close()
 
-    def do_handle(self, *args):
+    def do_handle(self, *args: Any) -> None:
         """Have what `do_read` returned handled, and closed afterwards."""
         spawn = self._spawn
         try:
@@ -150,10 +165,10 @@ class BaseServer:
             self.do_close(*args)
             raise
 
-    def do_close(self, *args):
+    def do_close(self, *args: Any) -> None:
         """Let go of what `do_read` returned."""
 
-    def do_read(self):
+    def do_read(self) -> tuple[Any, ...] | None:
         """Accept something: the arguments for the handler, or None if there is nothing after all."""
         raise NotImplementedError
 
@@ -210,7 +225,7 @@ class BaseServer:
             self._timer.start(self._start_accepting_if_started)
             self.delay = min(self.max_delay, self.delay * 2)
 
-    def full(self):
+    def full(self) -> bool:
         """Whether no more may be handled now. Replaced by the method of the pool, if there is one."""
         return False
 
@@ -244,29 +259,29 @@ class BaseServer:
         return " ".join(result)
 
     @property
-    def server_host(self):
+    def server_host(self) -> str | None:
         """The host of the address, None if it has none."""
         return self.address[0] if isinstance(self.address, tuple) else None
 
     @property
-    def server_port(self):
+    def server_port(self) -> int | None:
         """The port of the address, None if it has none."""
         return self.address[1] if isinstance(self.address, tuple) else None
 
-    def init_socket(self):
+    def init_socket(self) -> None:
         """Make the listening socket, if an address was given."""
 
     @property
-    def started(self):
+    def started(self) -> bool:
         """Whether the server has been started and not stopped."""
         return not self._stop_event.is_set()
 
     @property
-    def closed(self):
+    def closed(self) -> bool:
         """The opposite of `started`."""
         return not self.started
 
-    def start(self):
+    def start(self) -> None:
         """Start accepting; returns at once."""
         self.init_socket()
         self._stop_event.clear()
@@ -276,7 +291,7 @@ class BaseServer:
             self.close()
             raise
 
-    def close(self):
+    def close(self) -> None:
         """Close the listener and accept no more; handlers go on."""
         self._stop_event.set()
         try:
@@ -294,7 +309,7 @@ class BaseServer:
                 if hasattr(self.pool, "_semaphore"):
                     self.pool._semaphore.unlink(self._start_accepting_if_started)
 
-    def stop(self, timeout=None):
+    def stop(self, timeout: float | None = None) -> None:
         """Close the listener, wait for handlers in a pool, and kill those that have not ended after *timeout* seconds."""
         self.close()
         if timeout is None:
@@ -303,7 +318,7 @@ class BaseServer:
             self.pool.join(timeout=timeout)
             self.pool.kill(block=True, timeout=1)
 
-    def serve_forever(self, stop_timeout=None):
+    def serve_forever(self, stop_timeout: float | None = None) -> None:
         """Start if need be, and return once the server is stopped."""
         if not self.started:
             self.start()
@@ -313,7 +328,7 @@ class BaseServer:
             # In a greenlet of its own: this one may be dying of a second KeyboardInterrupt.
             Greenlet.spawn(self.stop, timeout=stop_timeout).join()
 
-    def is_fatal_error(self, ex):
+    def is_fatal_error(self, ex: BaseException) -> bool:
         """Whether accepting cannot go on after *ex*."""
         return isinstance(ex, OSError) and ex.errno in self.fatal_errors
 
@@ -324,7 +339,7 @@ def _family_of(host):
     return AF_INET6 if ":" in host else AF_INET
 
 
-def parse_address(address):
+def parse_address(address: Any) -> tuple[int, Any]:
     """``(family, (host, port))`` of a tuple, of ``'host:port'``, of ``':port'``, or of a port."""
     if isinstance(address, tuple):
         if address[0] is None:

@@ -9,7 +9,6 @@ from typing import Any, Literal
 from _typeshed.wsgi import WSGIApplication
 
 from verdigris._core import GreenletExit as GreenletExit
-from verdigris.baseserver import _Spawn
 from verdigris.server import StreamServer as StreamServer
 from verdigris.socket import socket as _Socket
 
@@ -34,7 +33,7 @@ class WSGIServer(StreamServer):
         listener: Any,
         application: WSGIApplication | None = None,
         backlog: int | None = None,
-        spawn: _Spawn = "default",
+        spawn: Any = "default",
         log: Any = "default",
         error_log: Any = "default",
         handler_class: type[WSGIHandler] | None = None,

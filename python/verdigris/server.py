@@ -1,5 +1,7 @@
 """TCP, TLS and UDP servers."""
 
+from __future__ import annotations
+
 import os
 
 from verdigris._incidental import incidental_names
@@ -9,6 +11,11 @@ from .baseserver import BaseServer, parse_address
 from .lock import Semaphore
 from .socket import AF_INET, MSG_DONTWAIT, SO_BROADCAST, SO_REUSEADDR, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET
 from .socket import socket as GeventSocket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 __all__ = ["StreamServer", "DatagramServer"]
 __getattr__ = incidental_names(__name__)
@@ -25,13 +32,20 @@ class StreamServer(BaseServer):
     """
 
     #: The length of the queue of connections not yet accepted, of a listener made here.
-    backlog = 128
+    backlog: int = 128
 
     #: The SO_REUSEADDR of a listener made here.
     reuse_addr = DEFAULT_REUSE_ADDR
 
-    def __init__(self, listener, handle=None, backlog=None, spawn="default", **ssl_args):
-        self.ssl_args = None
+    def __init__(
+        self,
+        listener: Any,
+        handle: Callable[[Any, Any], object] | None = None,
+        backlog: int | None = None,
+        spawn: Any = "default",
+        **ssl_args: Any,
+    ) -> None:
+        self.ssl_args: dict[str, Any] | None = None
         if ssl_args:
             ssl_args.setdefault("server_side", True)
             if "ssl_context" in ssl_args:
@@ -48,16 +62,16 @@ class StreamServer(BaseServer):
         super().__init__(listener, handle=handle, spawn=spawn)
 
     @property
-    def ssl_enabled(self):
+    def ssl_enabled(self) -> bool:
         """Whether connections are TLS."""
         return self.ssl_args is not None
 
-    def set_handle(self, handle):
+    def set_handle(self, handle: Callable[..., object] | None) -> None:
         super().set_handle(handle)
         if self.ssl_enabled:
             self._handle = self.wrap_socket_and_handle
 
-    def init_socket(self):
+    def init_socket(self) -> None:
         if not hasattr(self, "socket"):
             self.socket = self.get_listener(self.address, self.backlog, self.family)
             self.address = self.socket.getsockname()
@@ -66,34 +80,34 @@ class StreamServer(BaseServer):
         elif hasattr(self, "handle"):
             self._handle = self.handle
 
-    def start_accepting(self):
+    def start_accepting(self) -> None:
         if not isinstance(self.socket, _core.Socket):
             os.set_blocking(self.socket.fileno(), False)
         super().start_accepting()
 
     @classmethod
-    def get_listener(cls, address, backlog=None, family=None):
+    def get_listener(cls, address: Any, backlog: int | None = None, family: int | None = None) -> GeventSocket:
         """A socket that listens on *address*."""
         return _tcp_listener(address, cls.backlog if backlog is None else backlog, cls.reuse_addr, family)
 
-    def do_read(self):
+    def do_read(self) -> tuple[GeventSocket, Any] | None:
         """Accept a connection: its socket and address, or None."""
         listener = self.socket
         if isinstance(listener, _core.Socket):
             return listener._accept_nowait()
         # A standard socket, whose descriptor `start_accepting` has made non-blocking.
         try:
-            descriptor, address = listener._accept()
+            descriptor, address = listener._accept()  # type: ignore[attr-defined]
         except BlockingIOError:
             return None
         return GeventSocket(listener.family, listener.type, listener.proto, fileno=descriptor), address
 
-    def do_close(self, sock, *args):
+    def do_close(self, sock: GeventSocket, *args: Any) -> None:
         sock.close()
 
-    def wrap_socket_and_handle(self, client_socket, address):
+    def wrap_socket_and_handle(self, client_socket: GeventSocket, address: Any) -> Any:
         """Make the connection TLS, handle it and close it."""
-        with self.wrap_socket(client_socket, **self.ssl_args) as tls_socket:
+        with self.wrap_socket(client_socket, **(self.ssl_args or {})) as tls_socket:
             return self.handle(tls_socket, address)
 
 
@@ -103,23 +117,23 @@ class DatagramServer(BaseServer):
     #: The SO_REUSEADDR of a socket made here.
     reuse_addr = DEFAULT_REUSE_ADDR
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Answers of several handlers take turns.
         self._writelock = Semaphore()
         super().__init__(*args, **kwargs)
 
-    def init_socket(self):
+    def init_socket(self) -> None:
         if not hasattr(self, "socket"):
             self.socket = self.get_listener(self.address, self.family)
             self.address = self.socket.getsockname()
         self._socket = self.socket
 
     @classmethod
-    def get_listener(cls, address, family=None):
+    def get_listener(cls, address: Any, family: int | None = None) -> GeventSocket:
         """A socket bound to *address*."""
         return _udp_socket(address, reuse_addr=cls.reuse_addr, family=family)
 
-    def do_read(self):
+    def do_read(self) -> tuple[bytes, Any] | None:
         """Receive a message: it and its sender, or None."""
         sock = self.socket
         if isinstance(sock, _core.Socket):
@@ -129,12 +143,12 @@ class DatagramServer(BaseServer):
         except BlockingIOError:
             return None
 
-    def sendto(self, *args):
+    def sendto(self, *args: Any) -> None:
         """As `socket.sendto`, on the server's socket."""
         with self._writelock:
             self.socket.sendto(*args)
 
-    def close(self):
+    def close(self) -> None:
         self.__dict__.pop("_socket", None)
         super().close()
 
