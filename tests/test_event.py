@@ -386,3 +386,37 @@ def test_nothing_of_a_loop_that_was_put_in_its_place_is_bypassed():
         assert greenlet.get() is True
     finally:
         hub.loop = real
+
+
+@pytest.mark.parametrize("kind", [Event, AsyncResult])
+def test_how_they_are_made_can_be_changed(kind, monkeypatch):
+    seen = []
+
+    class Own(kind):
+        def __init__(self, *arguments):
+            seen.append(arguments)
+            super().__init__()
+
+    own = Own(1, 2)
+    assert (type(own), seen) == (Own, [(1, 2)])
+    assert [type(kind()), kind().ready(), kind().linkcount()] == [kind, False, 0]
+
+    def initialise(self):
+        seen.append(type(self))
+
+    monkeypatch.setattr(kind, "__init__", initialise)
+    made = kind()
+    assert (type(made), seen) == (kind, [(1, 2), kind])
+    monkeypatch.undo()
+    assert not kind().ready()
+    assert seen == [(1, 2), kind]
+    made.set()
+    assert made.ready()
+
+
+@pytest.mark.parametrize("kind", [Event, AsyncResult])
+def test_they_take_no_arguments(kind):
+    with pytest.raises(TypeError, match="0 positional arguments"):
+        kind(1)
+    with pytest.raises(TypeError):
+        kind(name=1)

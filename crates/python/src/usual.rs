@@ -147,6 +147,78 @@ impl Unusual {
     }
 }
 
+/// How a class is called without arguments, in front of the tuple, `__new__` and `__init__` that a call of a class takes otherwise.
+pub(crate) struct Construction {
+    new: AtomicPtr<c_void>,
+    init: AtomicPtr<c_void>,
+}
+
+impl Construction {
+    pub(crate) const fn new() -> Self {
+        Self {
+            new: AtomicPtr::new(null_mut()),
+            init: AtomicPtr::new(null_mut()),
+        }
+    }
+
+    /// Has `call` called for `class`. Subclasses do not inherit it.
+    pub(crate) fn install(&'static self, class: &Bound<'_, PyType>, call: ffi::vectorcallfunc) {
+        // SAFETY: the type object is a heap type of ours that nobody has called yet.
+        unsafe {
+            let class = class.as_type_ptr();
+            let (new, init) = Self::slots(class);
+            self.new.store(new, Ordering::Relaxed);
+            self.init.store(init, Ordering::Relaxed);
+            (*class).tp_vectorcall = Some(call);
+        }
+    }
+
+    /// A new object of the class, whose fields are all zeroes and have to be written at once, if that is all that is asked for:
+    /// there are no arguments, and nobody has replaced `__new__` or `__init__`.
+    ///
+    /// # Safety
+    /// Called from the function that was installed, with what that was called with.
+    #[inline(always)]
+    pub(crate) unsafe fn begin(&self, class: Object, count: usize, names: Object) -> Option<Object> {
+        // SAFETY: the class is a type object.
+        unsafe {
+            let class: *mut ffi::PyTypeObject = class.cast();
+            let own = (self.new.load(Ordering::Relaxed), self.init.load(Ordering::Relaxed));
+            let usual = ffi::PyVectorcall_NARGS(count) == 0 && names.is_null() && Self::slots(class) == own;
+            usual.then(|| ((*class).tp_alloc.unwrap_unchecked())(class, 0))
+        }
+    }
+
+    /// What a call of a class does that has nothing in front.
+    ///
+    /// # Safety
+    /// As `begin`.
+    #[cold]
+    pub(crate) unsafe fn unusual(class: Object, arguments: *const Object, count: usize, names: Object) -> Object {
+        // SAFETY: there are `count` arguments, and one more for each name; every class's class can be called.
+        unsafe {
+            let count = ffi::PyVectorcall_NARGS(count);
+            let Some((packed, keywords)) = pack::arguments(arguments, count, names) else {
+                return null_mut();
+            };
+            let call = (*ffi::Py_TYPE(class)).tp_call.unwrap_unchecked();
+            let object = call(class, packed, keywords);
+            ffi::Py_DECREF(packed);
+            ffi::Py_XDECREF(keywords);
+            object
+        }
+    }
+
+    unsafe fn slots(class: *mut ffi::PyTypeObject) -> (*mut c_void, *mut c_void) {
+        // SAFETY: a type object; functions are compared by address.
+        unsafe {
+            let new = (*class).tp_new.map_or(null_mut(), |new| new as *mut c_void);
+            let init = (*class).tp_init.map_or(null_mut(), |init| init as *mut c_void);
+            (new, init)
+        }
+    }
+}
+
 /// A new reference to None.
 ///
 /// # Safety

@@ -31,10 +31,22 @@ fn flag_of(slf: &Bound<'_, Linkable>) -> bool {
 
 impl EventObject {
     pub(crate) fn make(py: Python<'_>, flag: bool) -> PyResult<Py<EventObject>> {
-        Py::new(
-            py,
-            PyClassInitializer::from(Linkable::of(&KIND)).add_subclass(EventObject { flag: Cell::new(flag) }),
-        )
+        Py::new(py, Self::initializer(flag))
+    }
+
+    fn initializer(flag: bool) -> PyClassInitializer<Self> {
+        PyClassInitializer::from(Self::linkable()).add_subclass(Self::with_flag(flag))
+    }
+
+    /// The fields of a new event, as a linkable and its own.
+    #[inline]
+    pub(super) fn linkable() -> Linkable {
+        Linkable::of(&KIND)
+    }
+
+    #[inline]
+    pub(super) fn with_flag(flag: bool) -> Self {
+        Self { flag: Cell::new(flag) }
     }
 
     pub(super) fn clear_flag(&self) {
@@ -47,7 +59,7 @@ impl EventObject {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs), text_signature = "()")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
-        PyClassInitializer::from(Linkable::of(&KIND)).add_subclass(EventObject { flag: Cell::new(false) })
+        Self::initializer(false)
     }
 
     fn __init__(&self) {}

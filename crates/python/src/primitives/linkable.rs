@@ -51,6 +51,7 @@ pub(crate) struct Linkable {
 unsafe impl Sync for Linkable {}
 
 impl Linkable {
+    #[inline]
     pub(super) fn of(kind: &'static Kind) -> Self {
         Self {
             kind,

@@ -56,6 +56,7 @@ unsafe impl Sync for Notifier {}
 
 impl Notifier {
     /// `run` is the entry that tells: it gets the object that the notifier is part of.
+    #[inline]
     pub(super) fn new(run: NativeEntry) -> Self {
         Self {
             run,

@@ -43,10 +43,21 @@ impl ResultObject {
     }
 
     fn initializer() -> PyClassInitializer<Self> {
-        PyClassInitializer::from(Linkable::of(&KIND)).add_subclass(ResultObject {
+        PyClassInitializer::from(Self::linkable()).add_subclass(Self::empty())
+    }
+
+    /// The fields of a new result, as a linkable and its own.
+    #[inline]
+    pub(super) fn linkable() -> Linkable {
+        Linkable::of(&KIND)
+    }
+
+    #[inline]
+    pub(super) fn empty() -> Self {
+        Self {
             value: UnsafeCell::new(None),
             failure: UnsafeCell::new(None),
-        })
+        }
     }
 
     fn is_ready(&self) -> bool {

@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
+use pyo3::{PyClass, pyclass::boolean_struct::True};
 
+use super::event::EventObject;
 use super::linkable::Linkable;
 use super::queue::SimpleQueueObject;
+use super::result::ResultObject;
 use super::semaphore::{BoundedSemaphoreObject, SemaphoreObject};
 use super::thread_lock::{self, LockObject};
-use crate::usual::{Fast, Front, NoArguments, Object, Unusual, fields, none};
+use crate::usual::{Construction, Fast, Front, NoArguments, Object, Unusual, fields, none};
 
 static ENTER: Unusual = Unusual::new();
 static EXIT: Unusual = Unusual::new();
@@ -23,6 +26,9 @@ static LOCK_ACQUIRE: Unusual = Unusual::new();
 static LOCK_RELEASE: Unusual = Unusual::new();
 static PUT: Unusual = Unusual::new();
 static GET: Unusual = Unusual::new();
+
+static EVENT: Construction = Construction::new();
+static RESULT: Construction = Construction::new();
 
 static SEMAPHORE: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());
 static BOUNDED: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(null_mut());
@@ -43,6 +49,8 @@ pub(super) fn install(py: Python<'_>) -> PyResult<()> {
     LOCK_ACQUIRE.install(&lock, c"acquire", Front::Fast(lock_acquire))?;
     LOCK_RELEASE.install(&lock, c"release", Front::NoArguments(lock_release))?;
     let queue = py.get_type::<SimpleQueueObject>();
+    EVENT.install(&py.get_type::<EventObject>(), construct::<EventObject>);
+    RESULT.install(&py.get_type::<ResultObject>(), construct::<ResultObject>);
     PUT.install(&queue, c"put", Front::Fast(put))?;
     GET.install(&queue, c"get", Front::Fast(get))
 }
@@ -206,5 +214,66 @@ unsafe extern "C" fn get(slf: Object, arguments: *const Object, count: ffi::Py_s
         } else {
             GET.call_fast(slf, arguments, count, names)
         }
+    }
+}
+
+/// What Python calls as the class `T` if that is an event or a result.
+unsafe extern "C" fn construct<T: Unset>(
+    class: Object,
+    arguments: *const Object,
+    count: usize,
+    names: Object,
+) -> Object {
+    // SAFETY: called by Python as the class `T`; nobody has seen the new object, and of the zeroes in it nothing is to be dropped.
+    unsafe {
+        let Some(object) = T::CONSTRUCTION.begin(class, count, names) else {
+            return Construction::unusual(class, arguments, count, names);
+        };
+        if !object.is_null() {
+            std::ptr::from_ref::<Linkable>(fields(object))
+                .cast_mut()
+                .write(T::base());
+            std::ptr::from_ref::<T>(fields(object)).cast_mut().write(T::unset());
+        }
+        object
+    }
+}
+
+/// What is made without arguments: what is in it at first.
+pub(super) trait Unset: PyClass<Frozen = True> + Sync {
+    const CONSTRUCTION: &'static Construction;
+
+    /// The fields of the linkable that it is.
+    fn base() -> Linkable;
+
+    /// Those of its own.
+    fn unset() -> Self;
+}
+
+impl Unset for EventObject {
+    const CONSTRUCTION: &'static Construction = &EVENT;
+
+    #[inline]
+    fn base() -> Linkable {
+        Self::linkable()
+    }
+
+    #[inline]
+    fn unset() -> Self {
+        Self::with_flag(false)
+    }
+}
+
+impl Unset for ResultObject {
+    const CONSTRUCTION: &'static Construction = &RESULT;
+
+    #[inline]
+    fn base() -> Linkable {
+        Self::linkable()
+    }
+
+    #[inline]
+    fn unset() -> Self {
+        Self::empty()
     }
 }
