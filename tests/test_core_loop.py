@@ -161,13 +161,15 @@ ROWS = {
     "GV-20 a descriptor that is about to be closed": """
         r, w = os.pipe(); io = loop.io(r, 1); io.start(note, "told")
         assert loop.closing_fd(r) is True
-        gevent.sleep(0.001); assert seen == ["told"], seen
+        while not seen: gevent.sleep(0.001)
+        assert seen == ["told"], seen
         io.stop(); assert loop.closing_fd(r) is False
     """,
     "GV-30 callbacks run before the poll": """
         r, w = os.pipe(); os.write(w, b"x")
         io = loop.io(r, 1); io.start(lambda: (note("io"), io.stop()))
-        loop.run_callback(note, "callback"); gevent.sleep(0.001)
+        loop.run_callback(note, "callback")
+        while len(seen) < 2: gevent.sleep(0.001)
         assert seen == ["callback", "io"], seen
     """,
     "GV-31 the callback object": """
@@ -299,13 +301,16 @@ ROWS = {
         assert seen == [1] and timer.callback is None and not timer.active
         again = loop.timer(0)
         def restart(): note(2); len(seen) < 3 and again.start(restart)
-        again.start(restart); gevent.sleep(0.01); assert seen == [1, 2, 2], seen
+        again.start(restart)
+        while again.active: gevent.sleep(0.001)
+        assert seen == [1, 2, 2], seen
     """,
     "GV-46 events for the callback": """
         r, w = os.pipe(); os.write(w, b"x"); io = loop.io(r, 1)
         for start in (lambda f: io.start(f, gevent.core.EVENTS, 7), lambda f: io.start(f, 7, pass_events=True),
                       lambda f: io.start(f, 7, gevent.core.EVENTS)):
-            start(lambda *what: (note(*what), io.stop())); gevent.sleep(0.001)
+            start(lambda *what: (note(*what), io.stop()))
+            while io.active: gevent.sleep(0.001)
         assert seen == [(1, 7), (1, 7), (7, gevent.core.EVENTS)], seen
     """,
     "GV-47 an error stops an io watcher, and no other": """
@@ -371,11 +376,15 @@ ROWS = {
     """,
     "GV-55 prepare and check": """
         prepare, check = loop.prepare(), loop.check()
-        prepare.start(note, "prepare"); check.start(note, "check"); gevent.sleep(0.001); prepare.stop(); check.stop()
+        prepare.start(note, "prepare"); check.start(note, "check")
+        while len(seen) < 2: gevent.sleep(0.001)
+        prepare.stop(); check.stop()
         assert seen[:2] == ["prepare", "check"] and "check" not in seen[2::2], seen
     """,
     "GV-55 idle": """
-        idle = loop.idle(); idle.start(lambda: (note("idle"), idle.stop())); gevent.sleep(0.001); assert seen == ["idle"]
+        idle = loop.idle(); idle.start(lambda: (note("idle"), idle.stop()))
+        while idle.active: gevent.sleep(0.001)
+        assert seen == ["idle"]
     """,
     "GV-55 fork": """
         fork = loop.fork(); fork.start(note, "forked"); pid = gevent.fork()
