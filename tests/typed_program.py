@@ -81,6 +81,15 @@ def greenlets() -> None:
     verdigris.killall(tasks)
 
 
+def of_several_classes() -> None:
+    event = Event()
+    event.set()
+    assert len(joinall([spawn(square, 2), spawn(name_of, 3), spawn(len, [])], timeout=LIMIT)) == 3
+    assert len(wait([spawn(square, 2), event], timeout=LIMIT)) == 2
+    for ready in iwait([spawn(square, 2), event], timeout=LIMIT):
+        assert ready.ready()
+
+
 def takes_any_greenlets(tasks: Iterable[Greenlet]) -> None:
     """Type parameters need not be written."""
     for task in tasks:
@@ -161,11 +170,12 @@ def limits() -> None:
     limit = Timeout.start_new(LIMIT)
     assert_type(limit, Timeout)
     limit.cancel()
+    short = Timeout(0.001)
     try:
-        with Timeout(0.001) as other:
+        with short:
             sleep(LIMIT)
     except Timeout as error:
-        assert error is other
+        assert error is short
         assert_type(error.seconds, float | None)
 
 
@@ -254,6 +264,7 @@ def pools() -> None:
     assert pool.map(square, range(3)) == [0, 1, 4]
     assert_type(list(pool.imap(name_of, [1, 2])), list[str])
     assert_type(list(pool.imap(repeated, [1, 2], ["a", "b"])), list[str])
+    assert_type(list(pool.imap_unordered(lambda number: number * 2, [1, 2])), list[int])
     for name in pool.imap_unordered(name_of, [1, 2], maxsize=1):
         assert_type(same(name, str), str)
     assert_type(pool.apply(square, (3,), {"negative": True}), int)
@@ -375,6 +386,8 @@ def files_and_processes() -> None:
         with FileObject(path, "w") as text:
             assert_type(text.write("line\n"), int)
     assert_type(check_output(["echo", "here"]), bytes)
+    with Popen(["echo", "here"], stdout=PIPE) as of_bytes:
+        assert_type(of_bytes.communicate(timeout=LIMIT), tuple[bytes, bytes])
     with Popen(["echo", "here"], stdout=PIPE, text=True) as process:
         assert_type(process, Popen[str])
         out, _ = process.communicate(timeout=LIMIT)
@@ -410,6 +423,7 @@ def wrong() -> None:
 
 ALL = [
     greenlets,
+    of_several_classes,
     subclasses,
     told_of_the_end,
     raw_greenlets,

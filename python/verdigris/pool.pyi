@@ -82,7 +82,15 @@ class GroupMappingMixin:
     ) -> IMap[_Result]: ...
     @overload
     def imap(
-        self, func: Callable[..., _Result], *iterables: Iterable[Any], maxsize: int | None = None
+        self,
+        func: Callable[..., _Result],
+        iterable: Iterable[Any],
+        iterable2: Iterable[Any],
+        iterable3: Iterable[Any],
+        iterable4: Iterable[Any],
+        /,
+        *iterables: Iterable[Any],
+        maxsize: int | None = None,
     ) -> IMap[_Result]: ...
     @overload
     def imap_unordered(
@@ -111,7 +119,15 @@ class GroupMappingMixin:
     ) -> IMapUnordered[_Result]: ...
     @overload
     def imap_unordered(
-        self, func: Callable[..., _Result], *iterables: Iterable[Any], maxsize: int | None = None
+        self,
+        func: Callable[..., _Result],
+        iterable: Iterable[Any],
+        iterable2: Iterable[Any],
+        iterable3: Iterable[Any],
+        iterable4: Iterable[Any],
+        /,
+        *iterables: Iterable[Any],
+        maxsize: int | None = None,
     ) -> IMapUnordered[_Result]: ...
 
 class IMap(IMapUnordered[_Yields]): ...
