@@ -22,8 +22,8 @@ static LIMIT: AtomicUsize = AtomicUsize::new(10);
 /// One frame of the spawning stack.
 type Place = (Py<PyAny>, i32);
 
-/// As many frames as a site holds without memory of its own: most programs spawn from a few calls deep.
-const FEW: usize = 4;
+/// As many frames as a site holds without memory of its own (350 instructions): most programs spawn from a few calls deep.
+const FEW: usize = 8;
 
 /// The frames of a spawn, innermost first. The code objects are owned; they are dropped with the GIL held.
 enum Places {
