@@ -20,7 +20,7 @@ runs = $(shell $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(call runs,$(name))))
 TAG := $(shell $(or $(PYTHON),false) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 
-PROFILE ?= $(if $(filter demo test test-rust test-python bench conformance foreign leaks,$(MAKECMDGOALS)),release,dev)
+PROFILE ?= $(if $(filter demo test test-rust test-python bench conformance foreign leaks stress,$(MAKECMDGOALS)),release,dev)
 RUST_TESTS ?= yes
 BENCH_FLAGS ?=
 CONFORMANCE_FLAGS ?=
