@@ -19,7 +19,7 @@ use super::errors::bad_descriptor;
 use super::patience::Patience;
 use super::wait::Waits;
 use crate::names;
-use crate::prefetch::prefetch;
+use crate::prefetch::{prefetch, prefetch_range};
 
 /// A socket whose calls let other greenlets run instead of blocking the thread.
 ///
@@ -48,6 +48,8 @@ pub(crate) struct Socket {
 
 /// A read of so many bytes is worth a buffer of its own.
 const MUCH_BYTES: usize = 16 * 1024;
+/// Of what was read last, so much is brought near, beside its end: more would push out what is needed sooner.
+const NEAR_BYTES: usize = 2 * 1024;
 
 // SAFETY: every access is made with the GIL held, and none of them holds a reference into a cell
 // over a call into Python.
@@ -111,11 +113,11 @@ impl Socket {
     }
 
     /// What was read last is likely to be freed when the next is there: whoever is about to ask the kernel, which takes a while,
-    /// brings near what freeing it touches, its two ends.
+    /// brings near what freeing it touches, its two ends, and what the next message of somebody will be written to in its place.
     #[inline]
     pub(super) fn approach_last_read(&self) {
         let (start, length) = self.last_read.get();
-        prefetch(std::ptr::without_provenance(start));
+        prefetch_range(std::ptr::without_provenance(start), length.min(NEAR_BYTES));
         prefetch(std::ptr::without_provenance(start + length));
     }
 
