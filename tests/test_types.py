@@ -24,6 +24,7 @@ def test_the_typed_program_does_what_its_types_say(program: Run) -> None:
 
 
 @pytest.mark.skipif(GENUINE is not None, reason="of our types")
+@pytest.mark.time_limit(600)
 def test_a_strict_checker_finds_no_error_in_it(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     # As a user has it: no settings of ours, and the package as it is installed.
