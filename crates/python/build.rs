@@ -13,7 +13,10 @@ fn main() {
     sources
         .files(["src/tstate.c", "src/frames.c"])
         .include(include_directory())
-        .opt_level(2);
+        .opt_level(2)
+        // The fields of a thread state are written one by one, and the interpreter does so, too; a pair that is read at once has to
+        // wait until both are in the cache.
+        .flag_if_supported("-fno-tree-slp-vectorize");
     if ends_threads_by_unwinding() {
         // A thread that is ended inside one of our calls unwinds into their clean-ups.
         sources.file("src/thread_end.c").flag("-fexceptions");

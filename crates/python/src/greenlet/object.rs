@@ -194,6 +194,15 @@ pub(super) unsafe fn allocate_main(thread: *const Thread) -> *mut PyGreenlet {
         let object: *mut PyGreenlet = ((*kind).tp_alloc.unwrap_unchecked())(kind, 0).cast();
         if !object.is_null() {
             install_state(object, null_mut(), thread);
+            // CPython 3.11 remembers where a method is for objects that have a `__dict__` and for classes without one; where there could be
+            // one, but is none, it looks for `main.switch` at every call.
+            #[cfg(not(Py_3_12))]
+            {
+                (*object).dict = ffi::PyDict_New();
+                if (*object).dict.is_null() {
+                    ffi::PyErr_Clear();
+                }
+            }
             let state = state(object);
             state.phase.set(Phase::Active);
             state.is_main.set(true);
